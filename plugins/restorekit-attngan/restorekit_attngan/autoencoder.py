@@ -1,0 +1,70 @@
+"""The contextual autoencoder: restores the image, and two smaller versions of it (section 4.2)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+DILATIONS = (2, 4, 8, 16)
+
+
+def conv_relu(inside: int, outside: int, size: int = 3, stride: int = 1, dilation: int = 1) -> nn.Sequential:
+    """Return a convolution that keeps the size (at stride 1), and a ReLU."""
+    padding = dilation * (size - 1) // 2
+    return nn.Sequential(nn.Conv2d(inside, outside, size, stride, padding, dilation), nn.ReLU())
+
+
+class SmoothUpsampling(nn.Module):
+    """Double the size: [B, inside, H, W] -> [B, outside, 2 H, 2 W], not negative.
+
+    A transposed 4x4 convolution of stride 2, then a 2x2 mean of stride 1 against its checkerboard
+    pattern; one reflected row above and column on the left keep the size.
+    """
+
+    def __init__(self, inside: int, outside: int) -> None:
+        super().__init__()
+        self.transposed = nn.ConvTranspose2d(inside, outside, 4, 2, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the larger features."""
+        padded = F.pad(self.transposed(features), (1, 0, 1, 0), mode="reflect")
+        return F.relu(F.avg_pool2d(padded, 2, stride=1))
+
+
+class ContextualAutoencoder(nn.Module):
+    """image and attention map [B, 4, H, W] -> restored images at 1/4, 1/2 and full size, RGB."""
+
+    def __init__(self, width: int = 64) -> None:
+        super().__init__()
+        half, quarter = 2 * width, 4 * width
+        self.full_encoder = conv_relu(4, width, 5)
+        self.half_encoder = nn.Sequential(conv_relu(width, half, stride=2), conv_relu(half, half))
+        self.bottleneck = nn.Sequential(
+            conv_relu(half, quarter, stride=2),
+            conv_relu(quarter, quarter),
+            conv_relu(quarter, quarter),
+            *(conv_relu(quarter, quarter, dilation=d) for d in DILATIONS),
+            conv_relu(quarter, quarter),
+            conv_relu(quarter, quarter),
+        )
+        self.quarter_output = conv_relu(quarter, 3)
+        self.to_half = SmoothUpsampling(quarter, half)
+        self.half_decoder = conv_relu(half, half)
+        self.half_output = conv_relu(half, 3)
+        self.to_full = SmoothUpsampling(half, width)
+        self.full_decoder = conv_relu(width, width // 2)
+        self.full_output = nn.Conv2d(width // 2, 3, 3, padding=1)
+
+    def output_layers(self) -> tuple[nn.Conv2d, ...]:
+        """Return the three convolutions that make images, for the initialisation."""
+        small = (self.quarter_output[0], self.half_output[0])
+        return (*(layer for layer in small if isinstance(layer, nn.Conv2d)), self.full_output)
+
+    def forward(self, guided: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return (quarter, half, full); the first two are not negative."""
+        full_skip = self.full_encoder(guided)
+        half_skip = self.half_encoder(full_skip)
+        deep = self.bottleneck(half_skip)
+        middle = self.half_decoder(self.to_half(deep) + half_skip)
+        fine = self.full_decoder(self.to_full(middle) + full_skip)
+        return self.quarter_output(deep), self.half_output(middle), self.full_output(fine)

@@ -1,0 +1,71 @@
+"""The U-Net that Rain2Avoid trains on its references (4,539,988 parameters at width 64)."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from restorekit.types import SizeRule
+
+_KERNELS = (7, 5, 5, 3)
+_GROWTH = (1, 2, 4, 8)
+
+
+def _encoder_level(inputs: int, outputs: int, kernel: int, norm: bool) -> nn.Sequential:
+    layers: list[nn.Module] = [
+        nn.Conv2d(inputs, outputs, kernel, stride=2, padding=kernel // 2, bias=False),
+    ]
+    if norm:
+        layers.append(nn.BatchNorm2d(outputs))
+    return nn.Sequential(*layers, nn.ReLU())
+
+
+def _decoder_level(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.LeakyReLU(0.2),
+    )
+
+
+class RainUNet(nn.Module):
+    """Four strided levels down, four nearest-neighbour levels up, the input itself as the last skip.
+
+    `width`: channels of the first level; the others have 2, 4 and 8 times as many. ``forward`` maps
+    [B, 3, H, W] in [0, 1] to [B, 3, H, W], not clipped. H and W are multiples of 16.
+
+    Source: Rain2Avoid, the network of its SDRL step (see the plugin's page for the layers).
+    """
+
+    size_rule = SizeRule(multiple=16, minimum=16)
+
+    def __init__(self, *, width: int = 64) -> None:
+        super().__init__()
+        widths = [width * factor for factor in _GROWTH]
+        levels = zip(pairwise([3, *widths]), _KERNELS, strict=True)
+        self.encoder = nn.ModuleList(
+            _encoder_level(inputs, outputs, kernel, norm=index > 0)
+            for index, ((inputs, outputs), kernel) in enumerate(levels)
+        )
+        self.decoder = nn.ModuleList(
+            _decoder_level(deep + skip, skip) for skip, deep in reversed(list(pairwise(widths)))
+        )
+        self.head = nn.Conv2d(width + 3, 3, 3, padding=1)
+
+    def forward(self, degraded: Tensor) -> Tensor:
+        """Return the restored image [B, 3, H, W] for `degraded` [B, 3, H, W]."""
+        features = degraded
+        skips = []
+        for level in self.encoder:
+            skips.append(features)
+            features = level(features)
+        for level in self.decoder:
+            features = level(_enlarge_and_join(features, skips.pop()))
+        return self.head(_enlarge_and_join(features, skips.pop()))  # type: ignore[no-any-return]
+
+
+def _enlarge_and_join(features: Tensor, skip: Tensor) -> Tensor:
+    return torch.cat([functional.interpolate(features, scale_factor=2, mode="nearest"), skip], dim=1)

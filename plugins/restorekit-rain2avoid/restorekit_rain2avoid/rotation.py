@@ -1,0 +1,107 @@
+"""Rotation of 8-bit images on an enlarged canvas, in the fixed-point arithmetic of image libraries."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+WHITE = 255
+
+_POSITION_BITS = 10
+_FRACTION_BITS = 5
+_FRACTION = (1 << _FRACTION_BITS) - 1
+_WEIGHT_BITS = 2 * _FRACTION_BITS
+_FIELD_BITS = 20
+
+
+@dataclass(frozen=True)
+class Region:
+    """A rectangle of pixels: its first row and column, height and width."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+def canvas_size(height: int, width: int, degrees: float) -> tuple[int, int]:
+    """Return (height, width) in whole pixels of the canvas that holds the rotated image."""
+    cosine, sine = abs(math.cos(math.radians(degrees))), abs(math.sin(math.radians(degrees)))
+    return int(height * cosine + width * sine), int(height * sine + width * cosine)
+
+
+def rotate(image_CHW: Tensor, degrees: float, region: Region | None = None) -> Tensor:
+    """Return the image [C, h, w] rotated about its centre onto the canvas of `canvas_size`.
+
+    `image_CHW`: integer values 0..255, C at most 3. `degrees`: counter-clockwise. Bilinear, with 1/32
+    pixel fractions; beyond the image is white. `region`: the part of the canvas to compute, all of it by
+    default. The result is int64.
+    """
+    height, width = image_CHW.shape[1:]
+    full = canvas_size(height, width, degrees)
+    part = region or Region(0, 0, *full)
+    x, y = _source_positions((height, width), full, degrees, part, image_CHW.device)
+    packed = torch.full((height + 2, width + 2), _pack_white(len(image_CHW)), device=image_CHW.device)
+    packed[1:-1, 1:-1] = _pack(image_CHW)
+    return _unpack(_interpolate(packed, x, y), len(image_CHW))
+
+
+def _source_positions(
+    size: tuple[int, int], full: tuple[int, int], degrees: float, part: Region, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Return x and y [h, w] int64, in 1/32 pixels of the source, for each pixel of the part."""
+    (height, width), (canvas_height, canvas_width) = size, full
+    cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    offset_x = width / 2 - cosine * canvas_width / 2 + sine * canvas_height / 2
+    offset_y = height / 2 - sine * canvas_width / 2 - cosine * canvas_height / 2
+    columns = torch.arange(part.left, part.left + part.width, dtype=torch.float64, device=device)
+    rows = torch.arange(part.top, part.top + part.height, dtype=torch.float64, device=device)[:, None]
+
+    def fixed(values: Tensor) -> Tensor:
+        return (values * (1 << _POSITION_BITS)).round().long()
+
+    half = 1 << (_POSITION_BITS - _FRACTION_BITS - 1)
+    shift = _POSITION_BITS - _FRACTION_BITS
+    x = (fixed(cosine * columns) + (fixed(-sine * rows + offset_x) + half)) >> shift
+    y = (fixed(sine * columns) + (fixed(cosine * rows + offset_y) + half)) >> shift
+    return x, y
+
+
+def _pack(image_CHW: Tensor) -> Tensor:
+    """Put the channels into 20-bit fields of one int64, so that one sum interpolates all of them."""
+    packed = image_CHW[0].long()
+    for channel in range(1, len(image_CHW)):
+        packed = packed | (image_CHW[channel].long() << (channel * _FIELD_BITS))
+    return packed
+
+
+def _pack_white(channels: int) -> int:
+    return sum(WHITE << (channel * _FIELD_BITS) for channel in range(channels))
+
+
+def _unpack(packed: Tensor, channels: int) -> Tensor:
+    """Return [C, h, w]: each field's weighted sum, rounded and divided by the weights' sum."""
+    fields = [
+        ((packed >> (channel * _FIELD_BITS)) & ((1 << _FIELD_BITS) - 1)) + (1 << (_WEIGHT_BITS - 1))
+        for channel in range(channels)
+    ]
+    return torch.stack(fields) >> _WEIGHT_BITS
+
+
+def _interpolate(packed: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Return the weighted sums of four neighbours in `packed`, which has a white frame of one pixel."""
+    rows, columns = packed.shape
+    left = (x >> _FRACTION_BITS) + 1
+    top = (y >> _FRACTION_BITS) + 1
+    right_share, lower_share = x & _FRACTION, y & _FRACTION
+    left_share, upper_share = _FRACTION + 1 - right_share, _FRACTION + 1 - lower_share
+    flat = packed.flatten()
+    left, right = left.clamp(0, columns - 1), (left + 1).clamp_(0, columns - 1)
+    upper, lower = top.clamp(0, rows - 1).mul_(columns), (top + 1).clamp_(0, rows - 1).mul_(columns)
+    total = flat[upper + left].mul_(left_share).add_(flat[upper + right].mul_(right_share))
+    total.mul_(upper_share)
+    below = flat[lower + left].mul_(left_share).add_(flat[lower + right].mul_(right_share))
+    return total.add_(below.mul_(lower_share))

@@ -1,0 +1,71 @@
+"""What a benchmark tells while it runs."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+
+class Progress(Protocol):
+    """Is told which model runs, each image done, and how the model ended."""
+
+    def start(self, model: str, images: int) -> None: ...
+
+    def advance(self) -> None: ...
+
+    def finish(self, state: str, note: str) -> None: ...
+
+
+class Silent:
+    """Tells nothing."""
+
+    def start(self, model: str, images: int) -> None:
+        """Ignore that a model starts."""
+
+    def advance(self) -> None:
+        """Ignore an image."""
+
+    def finish(self, state: str, note: str) -> None:
+        """Ignore the end."""
+
+
+class Bar:
+    """A progress bar on standard error, one line for each model; a context manager."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+        from rich.progress import Progress as Lines
+
+        self.console = Console(stderr=True)
+        columns = (TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn())
+        self._lines = Lines(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=self.console)
+        self._task: Any = None
+
+    def __enter__(self) -> Bar:
+        self._lines.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._lines.stop()
+
+    def start(self, model: str, images: int) -> None:
+        """Open the line of `model`."""
+        self._task = self._lines.add_task(model, total=images)
+
+    def advance(self) -> None:
+        """Count one image."""
+        self._lines.advance(self._task)
+
+    def finish(self, state: str, note: str) -> None:
+        """Say at once what went wrong."""
+        if state != "done":
+            self._lines.stop_task(self._task)
+            self.console.print(
+                f"  {state}: {note}", style="yellow" if state == "no weights" else "red", markup=False
+            )

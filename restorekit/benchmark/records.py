@@ -1,0 +1,112 @@
+"""What a benchmark records: one line for each model and image, one for each model's cost."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+State = Literal["input", "done", "no weights", "failed"]
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """One restored image: its size in pixels, its scores by metric id, the seconds that restoring took.
+
+    `scores` is empty when the data set has no clean images. An infinite PSNR is kept as such.
+    """
+
+    model: str
+    image: str
+    height: int
+    width: int
+    scores: Mapping[str, float]
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a model costs at one image size, measured in the same run.
+
+    `parameters` of the generator; `macs`: multiply-accumulates of one image, padded as the generator asks; `latency`:
+    median seconds per image at batch 1; `throughput`: images per second at `batch`; `memory`: bytes of weights
+    plus the peak growth while one image is restored. None: could not be measured, `notes` say why.
+    """
+
+    height: int
+    width: int
+    parameters: int | None
+    macs: int | None
+    latency: float | None
+    throughput: float | None
+    batch: int
+    memory: int | None
+    device: str
+    precision: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """Who made a row: the model's id, what it is for, where its weights come from."""
+
+    model: str
+    task: str = ""
+    weights: str = ""
+    weights_sha256: str = ""
+    network_width: str = ""
+    recipe: str = ""
+    adaptive: bool = False
+    budget: str = ""
+
+
+@dataclass
+class Row:
+    """One row of the table before statistics. `note`: why there are no scores, or fewer than images."""
+
+    facts: ModelFacts
+    state: State
+    note: str = ""
+    images: list[ImageRecord] = field(default_factory=list)
+    cost: Cost | None = None
+
+
+def key_of(identity: Mapping[str, Any]) -> str:
+    """Return a short hash of all that a result depends on; results of another key are never reused."""
+    text = json.dumps(identity, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def plain(value: Any) -> Any:
+    """Return `value` as strict JSON holds it: NaN becomes null, infinities the strings "inf" and "-inf"."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else ("inf" if value > 0 else "-inf")
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    return value
+
+
+def image_from_plain(line: Mapping[str, Any]) -> ImageRecord:
+    """Read an `ImageRecord` back from a line's values. Raises `KeyError` or `ValueError` when it is not one."""
+    scores = {str(k): float(v) for k, v in line["scores"].items()}
+    seconds = None if line["seconds"] is None else float(line["seconds"])
+    return ImageRecord(
+        str(line["model"]), str(line["image"]), int(line["height"]), int(line["width"]), scores, seconds
+    )
+
+
+def cost_from_plain(line: Mapping[str, Any]) -> Cost:
+    """Read a `Cost` back from a line's values. Raises `KeyError` when a field is missing."""
+    names = Cost.__dataclass_fields__
+    return Cost(**{name: line[name] for name in names if name != "notes"}, notes=tuple(line["notes"]))
+
+
+def as_values(record: ImageRecord | Cost | ModelFacts) -> dict[str, Any]:
+    """Return a record as strict JSON values."""
+    values: dict[str, Any] = plain(asdict(record))
+    return values

@@ -1,0 +1,338 @@
+"""Running models over a data set: results are written as they come, and what is done is not done again."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from restorekit.benchmark import efficiency
+from restorekit.benchmark.digest import state_digest
+from restorekit.benchmark.progress import Progress, Silent
+from restorekit.benchmark.records import ImageRecord, ModelFacts, Row, key_of
+from restorekit.benchmark.report import Report
+from restorekit.benchmark.samples import Samples, first_positions, open_set, slug, to_uint8, write_png
+from restorekit.benchmark.scoring import score_pixels
+from restorekit.benchmark.store import Store
+from restorekit.errors import RestorekitError, UnknownNameError, WeightsError
+from restorekit.plugin.registry import Component, registry
+from restorekit.version import __version__
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from restorekit.data.sets import RawSample
+
+DEGRADED = "degraded input"
+# Seconds that a model which trains on each image gets per image: with a built-in set of some 20 images two minutes.
+ADAPT_SECONDS = 6.0
+CUDA_SCORERS = 4
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How models are run. `weights`: model name -> file. Budgets bound models that train on each image."""
+
+    device: str = "auto"
+    precision: str = "auto"
+    weights: Mapping[str, str] = field(default_factory=dict)
+    budget_seconds: float | None = None
+    budget_steps: int | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        """The seconds per image: 6 unless seconds or steps are given."""
+        if self.budget_seconds is None and self.budget_steps is None:
+            return ADAPT_SECONDS
+        return self.budget_seconds
+
+    @property
+    def budget(self) -> str:
+        """The budget in words, such as ``6 s`` or ``200 steps``."""
+        parts = [] if self.seconds is None else [f"{self.seconds:g} s"]
+        parts += [] if self.budget_steps is None else [f"{self.budget_steps} steps"]
+        return ", ".join(parts)
+
+
+def select(models: str | Sequence[str]) -> list[Component]:
+    """Return the model components that ``all``, ``a,b`` or a list of names means, each once.
+
+    Raises `UnknownNameError` when a name is not installed, or nothing is.
+    """
+    names = [m.strip() for m in models.split(",")] if isinstance(models, str) else list(models)
+    names = [name for name in names if name]
+    found = registry()
+    if names == ["all"]:
+        chosen = found.components("model")
+    else:
+        chosen = list({c.id: c for c in (found.find("model", name) for name in names)}.values())
+    if not chosen:
+        raise UnknownNameError(
+            "there is no model to run: none is named or none is installed; `restorekit models` lists them,"
+            " and `pip install restorekit-attngan` adds one"
+        )
+    return chosen
+
+
+def run(
+    models: str | Sequence[str] = "all",
+    dataset: str | Path = "raindrop",
+    out: str | Path | None = None,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    weights: Mapping[str, str | Path] | None = None,
+    budget_seconds: float | None = None,
+    budget_steps: int | None = None,
+    limit: int | None = None,
+    fresh: bool = False,
+    progress: Progress | None = None,
+) -> Report:
+    """Benchmark `models` on `dataset` and write results, tables, pictures and a page to `out`.
+
+    `dataset`: a known set or a folder, with ``@split`` when wanted. `out`: ``benchmark-LABEL`` unless given;
+    finished results there are used again unless `fresh`. `limit`: only the first images. A model that fails
+    becomes a row with its error (`Report.failed`).
+    Raises `DataError`, `UnknownNameError` or `WeightsError` for what concerns the whole benchmark.
+    """
+    chosen = select(models)
+    given = _checked_weights({k: str(v) for k, v in (weights or {}).items()}, chosen)
+    image_set = open_set(dataset)
+    samples = Samples(image_set, first_positions(image_set, limit))
+    folder = Path(out) if out is not None else Path(f"benchmark-{slug(samples.label)}")
+    store = Store(folder, samples.base_label, samples.fingerprint, fresh)
+    settings = Settings(device, precision, given, budget_seconds, budget_steps)
+    bench = Benchmark(samples, store, settings, progress or Silent())
+    rows = bench.rows(chosen)
+    report = Report.of(samples, rows, images=bench.pictures)
+    report.write(folder)
+    return report
+
+
+def _checked_weights(weights: dict[str, str], chosen: Iterable[Component]) -> dict[str, str]:
+    """Return the weights by component id. Raises `WeightsError` for a file of a model that is not run."""
+    by_name = {name: c.id for c in chosen for name in (c.id, c.entry.name)}
+    for name in weights:
+        if name not in by_name:
+            raise WeightsError(
+                f"--weights names the model {name!r}, which is not among those run: {', '.join(sorted(set(by_name)))}"
+            )
+    return {by_name[name]: path for name, path in weights.items()}
+
+
+class Benchmark:
+    """One data set, one store of results, and the settings that models run under."""
+
+    def __init__(self, samples: Samples, store: Store, settings: Settings, progress: Progress) -> None:
+        self.samples = samples
+        self.store = store
+        self.settings = settings
+        self.progress = progress
+
+    def rows(self, components: Sequence[Component]) -> list[Row]:
+        """Return the degraded input's row, and one of each model in the order given."""
+        rows = [self.degraded()]
+        rows += [self.model(component) for component in components]
+        return rows
+
+    def pictures(self, model: str, image: str) -> NDArray[np.uint8] | None:
+        """Return a restored image, or None when there is none."""
+        from restorekit.benchmark.samples import read_pixels
+
+        path = self.store.output(model, image)
+        return read_pixels(path) if path.exists() else None
+
+    def degraded(self) -> Row:
+        """Score the input itself: the fingerprint of the data set and the protocols."""
+        facts = ModelFacts(DEGRADED, task=self.samples.task)
+        key = key_of({"dataset": self.samples.fingerprint, "restorekit": __version__})
+        self.store.forget_stale(DEGRADED, key)
+        done = self.store.images(DEGRADED, key)
+        self.progress.start(DEGRADED, len(self.samples))
+        for name in self.samples.names:
+            if name not in done:
+                sample = self.samples.named(name)
+                done[name] = _record(DEGRADED, sample, score_pixels(sample.degraded, sample), None)
+                self.store.add(done[name], facts, key)
+            self.progress.advance()
+        return Row(facts, "input", images=[done[name] for name in self.samples.names])
+
+    def model(self, component: Component) -> Row:
+        """Run one model over all images; whatever goes wrong becomes the row's note."""
+        from restorekit.benchmark.loading import NoWeights, load_model
+
+        name = registry().unique_name(component)
+        facts = ModelFacts(name, task=", ".join(component.entry.tasks))
+        self.progress.start(name, len(self.samples))
+        row = Row(facts, "failed")
+        try:
+            run = ModelRun(self, load_model(component, name, self.settings), row)
+            run.all()
+            row.state = "done"
+        except NoWeights as absent:
+            row.state, row.note = "no weights", str(absent)
+        except Exception as error:  # a plugin may raise anything; the other models must still run
+            row.note = self._failure(name, error)
+        finally:
+            _free()
+        self.progress.finish(row.state, row.note)
+        return row
+
+    def _failure(self, name: str, error: Exception) -> str:
+        """Keep the traceback in a file, and return the error in one line."""
+        path = self.store.folder / "errors" / f"{name.replace('/', '-')}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        text = " ".join(str(error).split())
+        return text if isinstance(error, RestorekitError) else f"{type(error).__name__}: {text}"
+
+
+def _record(model: str, sample: RawSample, scores: Mapping[str, float], seconds: float | None) -> ImageRecord:
+    height, width = sample.degraded.shape[:2]
+    return ImageRecord(model, sample.name, height, width, scores, seconds)
+
+
+def _free() -> None:
+    """Release what the last model held before the next one is measured."""
+    import gc
+
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+class ModelRun:
+    """One loaded model going over the images that it has not done yet."""
+
+    def __init__(self, bench: Benchmark, restorer: Any, row: Row) -> None:
+        self.bench, self.restorer, self.row = bench, restorer, row
+        info = restorer.info
+        digest = "" if info.adaptive else state_digest(restorer.generator)
+        row.facts = replace(
+            row.facts,
+            task=info.task or row.facts.task,
+            weights=info.weights,
+            weights_sha256=digest,
+            network_width=info.width,
+            recipe=info.recipe_digest,
+            adaptive=info.adaptive,
+            budget=bench.settings.budget if info.adaptive else "",
+        )
+        identity = {
+            "dataset": bench.samples.fingerprint,
+            "restorekit": __version__,
+            "facts": row.facts,
+            "device": restorer.device.type,
+            "precision": str(restorer.precision),
+        }
+        self.key = key_of(identity)
+        self.model = row.facts.model
+        bench.store.forget_stale(self.model, self.key)
+        self.done = {
+            name: record
+            for name, record in bench.store.images(self.model, self.key).items()
+            if bench.store.output(self.model, name).exists()
+        }
+        self.growth: int | None = None
+
+    def all(self) -> None:
+        """Measure the cost, restore and score every image that is left; fill the row."""
+        try:
+            if not self.row.facts.adaptive:
+                self._fixed_cost()
+            self._images()
+        finally:
+            names = self.bench.samples.names
+            self.row.images = [self.done[name] for name in names if name in self.done]
+        if self.row.facts.adaptive:
+            self._adaptive_cost()
+
+    def _fixed_cost(self) -> None:
+        sample = self.bench.samples.typical()
+        height, width = sample.degraded.shape[:2]
+        self.row.cost = self.bench.store.cost(self.model, self.key, height, width)
+        if self.row.cost is None:
+            self.row.cost = efficiency.measure(self.restorer, _tensor(sample.degraded, self.restorer.device))
+            self.bench.store.add(self.row.cost, self.row.facts, self.key)
+
+    def _adaptive_cost(self) -> None:
+        height, width = self.bench.samples.typical().degraded.shape[:2]
+        known = self.bench.store.cost(self.model, self.key, height, width)
+        seconds = [r.seconds for r in self.row.images if r.seconds is not None]
+        growth = self.growth if known is None or self.growth is not None else None
+        cost = efficiency.adaptive_cost(self.restorer, seconds, growth, height, width)
+        if growth is None and known is not None:
+            cost = replace(cost, memory=known.memory)
+        else:
+            self.bench.store.add(cost, self.row.facts, self.key)
+        self.row.cost = cost
+
+    def _images(self) -> None:
+        """Restore image by image. On CUDA scores are computed beside the model; on CPU they would slow it."""
+        waiting: deque[Future[ImageRecord]] = deque()
+        workers = CUDA_SCORERS if self.restorer.device.type == "cuda" else 0
+        pool = ThreadPoolExecutor(workers) if workers else None
+        try:
+            for name in self.bench.samples.names:
+                if name in self.done:
+                    self.bench.progress.advance()
+                    continue
+                finish = self._restore(self.bench.samples.named(name))
+                if pool is None:
+                    self._keep(finish())
+                    continue
+                waiting.append(pool.submit(finish))
+                if len(waiting) > 2 * workers:
+                    self._keep(waiting.popleft().result())
+            while waiting:
+                self._keep(waiting.popleft().result())
+        finally:
+            if pool is not None:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+    def _restore(self, sample: RawSample) -> Callable[[], ImageRecord]:
+        """Restore one image and return what is left to do: keep its picture and score it."""
+        import torch
+
+        image = _tensor(sample.degraded, self.restorer.device)
+        start = time.perf_counter()
+        if self.row.facts.adaptive and self.growth is None:
+            restored, self.growth = efficiency.peak_growth(
+                lambda: self.restorer.restore_tensor(image), self.restorer.device
+            )
+        else:
+            restored = self.restorer.restore_tensor(image)
+        pixels = restored.detach().float().cpu().reshape(3, *image.shape[-2:]).permute(1, 2, 0)
+        seconds = time.perf_counter() - start
+        if not bool(torch.isfinite(pixels).all()):
+            raise RestorekitError(
+                f"the output for image {sample.name!r} is not finite (NaN or infinite); try --precision fp32"
+            )
+        return lambda: self._finish(sample, np.ascontiguousarray(pixels.numpy()), seconds)
+
+    def _finish(self, sample: RawSample, restored_HWC: NDArray[np.float32], seconds: float) -> ImageRecord:
+        write_png(self.bench.store.output(self.model, sample.name), to_uint8(restored_HWC))
+        return _record(self.model, sample, score_pixels(restored_HWC, sample), seconds)
+
+    def _keep(self, record: ImageRecord) -> None:
+        self.done[record.image] = record
+        self.bench.store.add(record, self.row.facts, self.key)
+        self.bench.progress.advance()
+
+
+def _tensor(pixels_HWC: NDArray[np.uint8], device: Any) -> Tensor:
+    """Return 8-bit pixels as [1, 3, H, W] float32 in [0, 1] on `device`."""
+    import torch
+
+    planes = np.ascontiguousarray(pixels_HWC.transpose(2, 0, 1)[None], dtype=np.float32)
+    return torch.from_numpy(planes).div_(255).to(device)

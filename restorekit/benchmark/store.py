@@ -1,0 +1,126 @@
+"""Results on disk, one JSON line each, written as they come, so that an interrupted benchmark goes on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from restorekit.benchmark.records import (
+    Cost,
+    ImageRecord,
+    ModelFacts,
+    as_values,
+    cost_from_plain,
+    image_from_plain,
+)
+from restorekit.errors import DataError
+
+RESULTS = "results.jsonl"
+OUTPUTS = "outputs"
+
+
+class Store:
+    """The lines of one output folder. Lines of another data set, weights or settings are dropped, not mixed."""
+
+    def __init__(self, folder: Path, label: str, fingerprint: str, fresh: bool = False) -> None:
+        """Open `folder`, making it when needed.
+
+        Raises `DataError` when it cannot be written, or holds results of a data set with another label.
+        """
+        self.folder = folder
+        self.label = label
+        self.fingerprint = fingerprint
+        self.path = folder / RESULTS
+        try:
+            if fresh:
+                self._clear()
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lines = self._read()
+            self._rewrite()
+        except OSError as error:
+            raise DataError(
+                f"output folder {folder} cannot be used: {error}; choose another with -o"
+            ) from error
+
+    def _clear(self) -> None:
+        self.path.unlink(missing_ok=True)
+        if (self.folder / OUTPUTS).is_dir():
+            shutil.rmtree(self.folder / OUTPUTS)
+
+    def _read(self) -> list[dict[str, Any]]:
+        if not self.path.exists():
+            return []
+        lines = []
+        for text in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                line = json.loads(text)
+            except (
+                json.JSONDecodeError
+            ):  # a line that a killed process left half-written: its image is redone
+                continue
+            if not isinstance(line, dict):
+                continue
+            if line.get("dataset") != self.label:
+                raise DataError(
+                    f"{self.folder} holds results of {line.get('dataset')!r}, not of {self.label!r};"
+                    " choose another folder with -o, or start anew with --fresh"
+                )
+            if line.get("fingerprint") == self.fingerprint:
+                lines.append(line)
+        return lines
+
+    def _rewrite(self) -> None:
+        text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in self._lines)
+        temporary = self.path.with_name(f"{RESULTS}.part")
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(self.path)
+
+    def _append(self, line: dict[str, Any]) -> None:
+        self._lines.append(line)
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line, allow_nan=False) + "\n")
+        except OSError as error:
+            raise DataError(
+                f"{self.path} cannot be written: {error}; finished results are kept, run again to go on"
+            ) from error
+
+    def forget_stale(self, model: str, key: str) -> None:
+        """Drop the lines of `model` that were made under another key."""
+        kept = [line for line in self._lines if line.get("model") != model or line.get("key") == key]
+        if len(kept) != len(self._lines):
+            self._lines = kept
+            self._rewrite()
+
+    def images(self, model: str, key: str) -> dict[str, ImageRecord]:
+        """Return the finished images of `model` under `key`, by name."""
+        found = [line for line in self._lines if (line.get("model"), line.get("key")) == (model, key)]
+        return {line["image"]: image_from_plain(line) for line in found if line.get("type") == "image"}
+
+    def cost(self, model: str, key: str, height: int, width: int) -> Cost | None:
+        """Return the cost of `model` under `key` at one image size, when it was measured."""
+        for line in self._lines:
+            if line.get("type") == "cost" and (line.get("model"), line.get("key")) == (model, key):
+                cost = cost_from_plain(line)
+                if (cost.height, cost.width) == (height, width):
+                    return cost
+        return None
+
+    def add(self, record: ImageRecord | Cost, facts: ModelFacts, key: str) -> None:
+        """Write one record, with what it depends on."""
+        self._append(
+            {
+                "type": "cost" if isinstance(record, Cost) else "image",
+                "key": key,
+                "dataset": self.label,
+                "fingerprint": self.fingerprint,
+                **as_values(facts),
+                **as_values(record),
+            }
+        )
+
+    def output(self, model: str, image: str) -> Path:
+        """Return where the restored image is kept."""
+        return self.folder / OUTPUTS / model.replace("/", "-") / f"{image}.png"

@@ -1,0 +1,175 @@
+"""From rows of records to a summary: means with intervals, paired gains, tests, worst images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from restorekit.benchmark.records import Row, as_values, plain
+from restorekit.benchmark.samples import Samples
+from restorekit.benchmark.scoring import HEADLINE
+from restorekit.benchmark.statistics import (
+    LEVEL,
+    RESAMPLES,
+    Interval,
+    PairedTest,
+    Values,
+    differences,
+    mean_interval,
+    paired_tests,
+    share_worse,
+    worst,
+)
+from restorekit.version import __version__
+
+WORST = 3
+BUILTIN = (
+    "These are synthetic pictures that ship with restorekit, for testing only: their scores cannot be compared with"
+    " published ones."
+)
+UNPAIRED = "This set has no clean images: outputs and timings only, no scores."
+INFINITE = "+n∞: n outputs equal the clean image exactly (infinite PSNR); means and intervals are over the others."
+
+
+@dataclass(frozen=True)
+class RowSummary:
+    """One row with its statistics. `title` holds the network's width, and the task when it is another one.
+
+    `means` and `gains` (over the degraded input, paired) by metric id; `worse`: share of images in [0, 1] that score
+    below the input, and `worst` the images with the smallest gain, both by `HEADLINE`.
+    """
+
+    row: Row
+    title: str
+    other_task: bool
+    means: dict[str, Interval] = field(default_factory=dict)
+    gains: dict[str, Interval] = field(default_factory=dict)
+    worse: float = math.nan
+    worst: list[tuple[str, float]] = field(default_factory=list)
+
+    @property
+    def model(self) -> str:
+        """The model's id."""
+        return self.row.facts.model
+
+    @property
+    def source(self) -> str:
+        """Where the weights come from, in words."""
+        facts = self.row.facts
+        if facts.adaptive:
+            return f"trained on each image ({facts.budget})"
+        return facts.weights
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The whole benchmark: what was scored, the rows, and the tests between the models that finished."""
+
+    label: str
+    task: str
+    paired: bool
+    images: int
+    metrics: tuple[str, ...]
+    rows: list[RowSummary]
+    tests: list[PairedTest]
+    notes: tuple[str, ...]
+
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        """The protocol ids, in order."""
+        return tuple(m.removeprefix("psnr-") for m in self.metrics if m.startswith("psnr-"))
+
+    @property
+    def failed(self) -> bool:
+        """Whether any model failed."""
+        return any(r.row.state == "failed" for r in self.rows)
+
+
+def title_of(row: Row, task: str) -> tuple[str, bool]:
+    """Return the name as tables show it, ``pix2pix (ngf 8) (rain-streak)``, and whether its task is another."""
+    facts = row.facts
+    width = f" ({facts.network_width})" if facts.network_width else ""
+    other = bool(task and facts.task) and task not in facts.task.split(", ") and row.state != "input"
+    return f"{facts.model}{width}{f' ({facts.task})' if other else ''}", other
+
+
+def _scores(row: Row, metric: str) -> Values:
+    return np.array([record.scores[metric] for record in row.images], dtype=np.float64)
+
+
+def _row_summary(row: Row, degraded: Row, task: str, metrics: Sequence[str]) -> RowSummary:
+    title, other = title_of(row, task)
+    if not metrics or row.state not in ("done", "input"):
+        return RowSummary(row, title, other)
+    means = {metric: mean_interval(_scores(row, metric)) for metric in metrics}
+    if row.state == "input":
+        return RowSummary(row, title, other, means)
+    deltas = {metric: differences(_scores(row, metric), _scores(degraded, metric)) for metric in metrics}
+    names = [record.image for record in row.images]
+    return RowSummary(
+        row,
+        title,
+        other,
+        means,
+        {metric: mean_interval(delta) for metric, delta in deltas.items()},
+        share_worse(deltas[HEADLINE]),
+        worst(names, deltas[HEADLINE], WORST),
+    )
+
+
+def summarize(samples: Samples, rows: Sequence[Row]) -> Summary:
+    """Return the summary of `rows`, the first of which is the degraded input."""
+    degraded = rows[0]
+    metrics = tuple(degraded.images[0].scores) if samples.paired else ()
+    summaries = [_row_summary(row, degraded, samples.task, metrics) for row in rows]
+    finished = [row for row in rows if row.state == "done"] if metrics else []
+    tests = paired_tests({row.facts.model: _scores(row, HEADLINE) for row in finished})
+    notes = [BUILTIN] if samples.is_builtin else []
+    notes += [UNPAIRED] if not samples.paired else []
+    notes += [INFINITE] if any(i.infinite for s in summaries for i in s.means.values()) else []
+    return Summary(
+        samples.label, samples.task, samples.paired, len(samples), metrics, summaries, tests, tuple(notes)
+    )
+
+
+def _row_values(row: RowSummary) -> dict[str, Any]:
+    facts = as_values(row.row.facts)
+    return {
+        **facts,
+        "title": row.title,
+        "other_task": row.other_task,
+        "state": row.row.state,
+        "note": row.row.note,
+        "images": len(row.row.images),
+        "means": {m: asdict(i) for m, i in row.means.items()},
+        "gains": {m: asdict(i) for m, i in row.gains.items()},
+        "share_worse": row.worse,
+        "worst": [{"image": name, "gain": gain} for name, gain in row.worst],
+        "cost": as_values(row.row.cost) if row.row.cost else None,
+    }
+
+
+def summary_values(summary: Summary) -> dict[str, Any]:
+    """Return the summary as strict JSON values."""
+    values: dict[str, Any] = plain(
+        {
+            "restorekit": __version__,
+            "dataset": summary.label,
+            "task": summary.task,
+            "paired": summary.paired,
+            "images": summary.images,
+            "headline": HEADLINE,
+            "interval": {"level": LEVEL, "method": "percentile bootstrap", "resamples": RESAMPLES, "seed": 0},
+            "notes": list(summary.notes),
+            "rows": [_row_values(row) for row in summary.rows],
+            "tests": {
+                "method": "Wilcoxon signed-rank, two-sided, Holm over all pairs",
+                "pairs": [asdict(test) for test in summary.tests],
+            },
+        }
+    )
+    return values

@@ -1,0 +1,194 @@
+"""``restorekit data``: add, list and check data sets."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import click
+
+from restorekit.cli.listing import ComponentName, echo_json, echo_table
+from restorekit.data.cards import DatasetCard, Sides
+from restorekit.data.imageset import ImageSet
+from restorekit.data.pairing import listing
+from restorekit.data.sets import BUILTIN, as_folder, find_card, resolve
+from restorekit.data.store import ImportOptions, Installed, data_root, describe, import_set, installed
+from restorekit.errors import DataError
+
+
+@click.group(name="data")
+def command() -> None:
+    """Add, list and check data sets.
+
+    They lie in $RESTOREKIT_DATA, else in the user's data folder; `restorekit data path` says where.
+    """
+
+
+def _state(record: Installed) -> str:
+    count = f"{len(record.pairs)}" + (f" of {record.expected}" if record.partial else "")
+    return f"{record.split}: {count} {'pairs' if record.paired else 'images'}"
+
+
+@command.command("add")
+@click.argument("name", type=ComponentName("dataset"))
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--split", help="The split of images whose folders name none, such as train or test.")
+@click.option("--force", is_flag=True, help="Replace what is installed.")
+@click.option("--link", is_flag=True, help="Link to the files of a folder instead of copying them.")
+@click.option(
+    "--sides",
+    type=click.Choice(["degraded-clean", "clean-degraded"]),
+    help="Both images of a pair lie side by side in one picture, in this order.",
+)
+def add(name: str, source: Path, split: str | None, force: bool, link: bool, sides: str | None) -> None:
+    """Import the data set NAME from SOURCE, a folder or an archive (zip, tar).
+
+    The layouts found in the wild are recognised. Pairs, sizes and counts are checked; a part of a set is
+    accepted, and labelled so wherever it is used.
+    """
+    card = find_card(name)
+    options = ImportOptions(split=split, force=force, link=link, sides=cast(Sides, sides or ""))
+    for record in import_set(card, source, options):
+        click.echo(f"{card.name} {_state(record)}, found as {record.layout}")
+        if record.missing:
+            click.echo(f"  {record.missing}")
+        click.echo(f"  in {record.folder}")
+
+
+def _cards() -> list[tuple[str, DatasetCard]]:
+    from restorekit.plugin.registry import registry
+
+    found = registry()
+    return [(found.unique_name(c), find_card(c.id)) for c in found.components("dataset")]
+
+
+def _card_values(card: DatasetCard, records: Sequence[Installed]) -> dict[str, Any]:
+    return {
+        "name": card.name,
+        "title": card.title,
+        "task": card.task,
+        "splits": {name: list(split.counts) for name, split in card.splits.items()},
+        "paired": card.paired,
+        "license": card.license,
+        "homepage": card.homepage,
+        "paper": card.paper,
+        "installed": [describe(record) for record in records],
+    }
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_sets(as_json: bool) -> None:
+    """List the known data sets and what is installed of them."""
+    cards = {name: card for name, card in _cards() if card.name == name.rpartition("/")[2]}
+    records = {name: list(installed(card.name).values()) for name, card in cards.items()}
+    if as_json:
+        echo_json([_card_values(card, records[name]) for name, card in cards.items()])
+        return
+    stand_in = {True: "built-in images only", False: "not installed"}
+    rows = [
+        (name, card.task, "; ".join(map(_state, records[name])) or stand_in[card.paired], card.title)
+        for name, card in cards.items()
+    ]
+    echo_table(("NAME", "TASK", "INSTALLED", "TITLE"), rows)
+    click.echo(f"\nInstalled in {data_root()}. Add one with `restorekit data add NAME PATH_OR_ARCHIVE`.")
+
+
+@command.command("path")
+@click.argument("name", required=False, type=ComponentName("dataset"))
+def path(name: str | None) -> None:
+    """Print the folder of the data sets, or of the data set NAME."""
+    click.echo(data_root() / find_card(name).name if name else data_root())
+
+
+def _chosen(name: str, split: str | None) -> list[ImageSet]:
+    """The sets to check: a folder, one split, or every installed split."""
+    base, _, suffix = name.partition("@")
+    if as_folder(name) is not None or split or suffix:
+        return [resolve(name, split, builtin=None if suffix == BUILTIN else False)]
+    card = find_card(base)
+    splits = list(installed(card.name)) or [card.benchmark_split]
+    return [resolve(base, part, builtin=False) for part in splits]
+
+
+def _check_all(sets: Sequence[ImageSet]) -> list[Any]:
+    from restorekit.data.checks import check_set
+
+    length = sum(map(len, sets))
+    quiet = not sys.stderr.isatty()
+    with click.progressbar(length=length, label="Checking", file=sys.stderr, hidden=quiet) as bar:
+        return [check_set(images, lambda: bar.update(1)) for images in sets]
+
+
+def _missing(label: str) -> str:
+    name, _, split = label.partition("@")
+    if split.startswith(("folder", BUILTIN)):
+        return ""
+    record = installed(name).get(split.partition("(")[0])
+    return record.missing if record else ""
+
+
+def _print_report(report: Any) -> None:
+    kind = "pairs" if report.paired else "images without ground truth"
+    click.echo(f"{report.label}: {report.count} {kind}, fingerprint {report.fingerprint}")
+    if missing := _missing(report.label):
+        click.echo(f"  {missing}")
+    for problem in report.unreadable:
+        click.echo(f"  unreadable: {problem}")
+    if report.identical:
+        click.echo(f"  {len(report.identical)} pairs are identical: {listing(report.identical)}")
+    if report.misaligned:
+        shown = listing(f"{s.name} by {s.dy:+d} rows {s.dx:+d} columns" for s in report.misaligned)
+        click.echo(f"  {len(report.misaligned)} pairs look shifted against each other: {shown}")
+
+
+def _leaks(reports: Sequence[Any]) -> list[dict[str, Any]]:
+    """Backgrounds that the first of two sets shares with another, for every two sets."""
+    from restorekit.data.leaks import close_pairs
+
+    found = []
+    for place, first in enumerate(reports):
+        for second in reports[place + 1 :]:
+            leaks = close_pairs(list(first.hashes), list(second.hashes))
+            found.append(
+                {"first": first.label, "second": second.label, "pairs": [list(leak) for leak in leaks]}
+            )
+    return found
+
+
+def _print_leaks(leaks: Sequence[dict[str, Any]]) -> None:
+    for entry in leaks:
+        pairs = listing(f"{a} ~ {b}" for a, b, _ in entry["pairs"])
+        between = f"between {entry['first']} and {entry['second']}"
+        if entry["pairs"]:
+            click.echo(f"{len(entry['pairs'])} shared backgrounds {between}: {pairs}")
+        else:
+            click.echo(f"no shared background {between}")
+
+
+@command.command("check")
+@click.argument("name", metavar="NAME_OR_FOLDER")
+@click.option("--split", help="Check this split only.")
+@click.option("--against", metavar="NAME_OR_FOLDER", help="Also look for backgrounds shared with this set.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def check(name: str, split: str | None, against: str | None, as_json: bool) -> None:
+    """Read every image of a data set or folder and say what is wrong.
+
+    Reports unreadable files, pairs that are identical or look shifted, what is missing, and backgrounds that
+    two splits share. Exits with 1 when a file cannot be read.
+    """
+    sets = _chosen(name, split) + (_chosen(against, None) if against else [])
+    reports = _check_all(sets)
+    leaks = _leaks(reports)
+    broken = sum(len(report.unreadable) for report in reports)
+    if as_json:
+        values = [report.values() | {"missing": _missing(report.label)} for report in reports]
+        echo_json({"sets": values, "leaks": leaks, "ok": not broken})
+    else:
+        for report in reports:
+            _print_report(report)
+        _print_leaks(leaks)
+    if broken:
+        raise DataError(f"{broken} samples of {name} cannot be read. Replace the files that are named above.")

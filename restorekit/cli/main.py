@@ -1,0 +1,117 @@
+"""The command-line program: one small file per command, imported only when that command runs."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+import click
+import pluggy
+
+from restorekit.errors import RestorekitError, closest
+from restorekit.plugin.registry import registry
+from restorekit.version import __version__
+
+# name -> (module, one-line help): listed here so that --help imports none of them
+COMMANDS: dict[str, tuple[str, str]] = {
+    "restore": ("restorekit.cli.restore", "Restore photographs: files and folders, any size."),
+    "train": ("restorekit.cli.train", "Train a model on a data set or a folder."),
+    "benchmark": ("restorekit.cli.benchmark", "Compare models on a data set."),
+    "score": ("restorekit.cli.score", "Score images that any other program made."),
+    "models": ("restorekit.cli.models", "List models, or show one."),
+    "plugins": ("restorekit.cli.plugins", "List plugins, or say what is wrong with one."),
+    "plugin": ("restorekit.cli.plugin", "Start a plugin of your own."),
+    "generators": ("restorekit.cli.components", "List generators."),
+    "discriminators": ("restorekit.cli.components", "List discriminators."),
+    "losses": ("restorekit.cli.components", "List losses."),
+    "metrics": ("restorekit.cli.components", "List metrics."),
+    "priors": ("restorekit.cli.priors", "List priors, draw one, or write its masks."),
+    "datasets": ("restorekit.cli.components", "List known data sets."),
+    "data": ("restorekit.cli.data", "Add, list and check data sets."),
+    "weights": ("restorekit.cli.weights", "List, verify, add and import weights."),
+    "runs": ("restorekit.cli.runs", "List, show, plot and compare training runs."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module when it is run, and lets plugins add commands."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*COMMANDS, *sorted(super().list_commands(ctx))]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return super().get_command(ctx, cmd_name)
+        module = importlib.import_module(COMMANDS[cmd_name][0])
+        command = getattr(module, "COMMANDS", {}).get(cmd_name) or module.command
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            hint = closest(args[0], self.list_commands(ctx))
+            ctx.fail(f"There is no command {args[0]!r}.{hint} `restorekit --help` lists them.")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = [(name, summary) for name, (_, summary) in COMMANDS.items()]
+        rows += [(name, c.get_short_help_str()) for name, c in sorted(self.commands.items())]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="restorekit")
+def cli() -> None:
+    """Restore images: remove rain and raindrops, train and compare models."""
+
+
+def _add_commands(implementation: pluggy.HookImpl, name: str) -> str:
+    """Let one plugin add its commands. Return a warning, or an empty string; on any error none is added."""
+    before = dict(cli.commands)
+    try:
+        implementation.function(*[cli for _ in implementation.argnames])
+        clashes = [
+            c for c in cli.commands if c in COMMANDS or cli.commands[c] is not before.get(c, cli.commands[c])
+        ]
+    except (Exception, SystemExit) as error:
+        message = " ".join(str(error).split()) or "no message"
+        cli.commands = before
+        return (
+            f"plugin {name!r}: its restorekit_commands hook failed ({type(error).__name__}: {message});"
+            f" its commands are missing; see `restorekit plugins check {name}`"
+        )
+    if not clashes:
+        return ""
+    cli.commands = before
+    return f"plugin {name!r}: command {clashes[0]!r} is taken; none of its commands was added; rename it"
+
+
+def _plugin_commands(manager: pluggy.PluginManager) -> list[str]:
+    """Let every plugin add its commands, in order of their names; return the warnings."""
+    implementations = manager.hook.restorekit_commands.get_hookimpls()
+    found = [_add_commands(i, i.plugin_name) for i in sorted(implementations, key=lambda i: i.plugin_name)]
+    return [warning for warning in found if warning]
+
+
+def _prepare() -> None:
+    """Let plugins add their commands, and say which plugins failed."""
+    found = registry()
+    warnings = [*found.warnings, *_plugin_commands(found.manager)]
+    if "_RESTOREKIT_COMPLETE" in os.environ:  # a shell asks for completions: nobody reads warnings now
+        return
+    for warning in warnings:
+        click.echo(f"Warning: {warning}", err=True)
+
+
+def main() -> None:
+    """Run the program; an error that the user can act on ends in one message and exit code 1."""
+    try:
+        _prepare()
+        cli(prog_name="restorekit")
+    except RestorekitError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,97 @@
+"""``restorekit train``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from restorekit.data.sets import ImageSet
+    from restorekit.recipe import Recipe
+
+
+def _recipe(model: str, file: Path | None, overrides: tuple[str, ...], precision: str | None) -> Recipe:
+    from restorekit.plugin.registry import registry
+    from restorekit.recipe import apply_overrides
+    from restorekit.recipe.check import model_recipe
+    from restorekit.recipe.toml import read_recipe_file
+
+    recipe = read_recipe_file(file) if file else model_recipe(registry(), model)
+    extra = (f"precision={precision}",) if precision else ()
+    return apply_overrides(recipe, (*overrides, *extra))
+
+
+def _images(sources: tuple[str, ...]) -> ImageSet:
+    from restorekit.data.combine import join
+    from restorekit.data.sets import as_folder, resolve
+    from restorekit.errors import UnknownNameError
+
+    found = []
+    for source in sources:
+        if as_folder(source) is None:
+            found.append(resolve(source, split=None if "@" in source else "train", builtin=False))
+            continue
+        try:
+            found.append(resolve(source, split="train"))
+        except UnknownNameError:  # a folder without splits
+            found.append(resolve(source))
+    return join(found)
+
+
+def _validation(images: ImageSet, given: str | None, recipe: Recipe) -> tuple[ImageSet, ImageSet | None]:
+    from restorekit.data.combine import hold_out
+    from restorekit.data.sets import resolve
+
+    if given == "none":
+        return images, None
+    if given:
+        return images, resolve(given)
+    if not images.paired and recipe.data.synthesis is None:
+        return images, None
+    return hold_out(images)
+
+
+@click.command("train")
+@click.argument("model")
+@click.option("--data", required=True, multiple=True, help="Data set or folder to train on; repeat to join several.")
+@click.option("--val", help="Data set or folder to validate on; 'none' for none. Default: a held-out tenth.")
+@click.option("-o", "--output", "run", type=click.Path(path_type=Path), help="The run's folder. [runs/MODEL]")
+@click.option("--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Change a field of the recipe.")
+@click.option("--recipe", "file", type=click.Path(path_type=Path), help="Train this TOML recipe, as MODEL.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
+@click.option("--precision", type=click.Choice(["auto", "bf16", "fp16", "fp32"]), help="Sets the recipe's precision.")
+@click.option("--compile", "compiled", type=click.Choice(["auto", "on", "off"]), default="auto", show_default=True)
+@click.option("--max-steps", type=click.IntRange(1), help="Stop after this step; the same command goes on later.")
+@click.option("--log-every", type=click.IntRange(1), default=20, show_default=True)
+@click.option("-q", "--quiet", is_flag=True, help="No progress bar.")
+def command(
+    model: str,
+    data: tuple[str, ...],
+    val: str | None,
+    run: Path | None,
+    overrides: tuple[str, ...],
+    file: Path | None,
+    device: str,
+    precision: str | None,
+    compiled: str,
+    max_steps: int | None,
+    log_every: int,
+    quiet: bool,
+) -> None:
+    """Train MODEL. Running the same command again goes on where it stopped."""
+    from restorekit.cli.progress import training_progress
+    from restorekit.engine import Options, train
+
+    recipe = _recipe(model, file, overrides, precision)
+    images, validation = _validation(_images(data), val, recipe)
+    folder = run or Path("runs") / model.replace("/", "-")
+    options = Options(device, compiled, max_steps, log_every)
+    with training_progress(recipe, images, validation, folder, quiet) as on_step:
+        result = train(recipe, images, folder, validation=validation, options=options, on_step=on_step)
+    click.echo(f"{'finished' if result.completed else 'stopped'} after step {result.step}: {folder}")
+    for name, value in sorted(result.best.items()):
+        click.echo(f"  best {name}: {value:.4f}")
+    sys.exit(result.exit_code)

@@ -1,0 +1,87 @@
+"""Paired augmentation on the device: every decision is a pure function of a sample's key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+
+import torch
+from kornia.enhance import adjust_brightness
+from kornia.geometry.transform import hflip, vflip
+from torch import Tensor
+
+from restorekit.data.synthesis import synthesize
+from restorekit.random import uniform
+from restorekit.recipe.parts import Augment, Data
+from restorekit.types import Batch
+
+# one stream of random numbers for each decision
+_FLIP, _VERTICAL, _ROTATE, _BRIGHTNESS, _DROPS = range(100, 105)
+
+
+def to_float(batch: Batch) -> Batch:
+    """Return uint8 planes as float32: images in [0, 1], masks in {0, 1}."""
+    changes = {}
+    for name in ("degraded", "clean", "references"):
+        value = getattr(batch, name)
+        if value is not None:
+            changes[name] = value.float() / 255
+    if batch.mask is not None:
+        changes["mask"] = (batch.mask > 0).float()
+    return batch.replace(**changes)
+
+
+def _where(batch: Batch, chosen: Tensor, change: Callable[[Tensor], Tensor]) -> Batch:
+    """Apply `change` to every plane of the chosen samples."""
+    changes = {}
+    for item in fields(batch):
+        value = getattr(batch, item.name)
+        if item.name in ("name", "key") or value is None:
+            continue
+        changes[item.name] = torch.where(chosen.view(-1, *[1] * (value.ndim - 1)), change(value), value)
+    return batch.replace(**changes)
+
+
+def _geometry(batch: Batch, augment: Augment, key: Tensor) -> Batch:
+    if augment.flip:
+        batch = _where(batch, uniform(key, _FLIP) < 0.5, hflip)
+    if augment.vertical_flip:
+        batch = _where(batch, uniform(key, _VERTICAL) < 0.5, vflip)
+    if augment.rotate:
+        turns = (uniform(key, _ROTATE) * 4).long()
+        for turn in (1, 2, 3):
+            batch = _where(batch, turns == turn, lambda x, k=turn: torch.rot90(x, k, (-2, -1)))  # type: ignore[misc]
+    return batch
+
+
+def _brightness(batch: Batch, amount: float, key: Tensor) -> Batch:
+    shift = (uniform(key, _BRIGHTNESS) * 2 - 1) * amount
+    degraded = adjust_brightness(batch.degraded, shift)
+    clean = None if batch.clean is None else adjust_brightness(batch.clean, shift)
+    return batch.replace(degraded=degraded, clean=clean)
+
+
+def _more_drops(batch: Batch, probability: float, key: Tensor) -> Batch:
+    degraded, mask = synthesize(batch.degraded, key, "raindrop")
+    chosen = (uniform(key, _DROPS) < probability).view(-1, 1, 1, 1)
+    merged = None if batch.mask is None else torch.where(chosen, torch.maximum(mask, batch.mask), batch.mask)
+    return batch.replace(degraded=torch.where(chosen, degraded, batch.degraded), mask=merged)
+
+
+@torch.no_grad()
+def augment(batch: Batch, data: Data) -> Batch:
+    """Return a float batch as `data` says: uint8 to [0, 1], mirrored, turned, brightened, degraded.
+
+    The batch must carry keys. With ``data.synthesis`` the images are taken as clean, and degraded here.
+    """
+    assert batch.key is not None
+    batch = _geometry(to_float(batch), data.augment, batch.key)
+    if data.augment.brightness:
+        batch = _brightness(batch, data.augment.brightness, batch.key)
+    if data.synthesis:
+        clean = batch.degraded if batch.clean is None else batch.clean
+        degraded, mask = synthesize(clean, batch.key, data.synthesis.task, data.synthesis.preset)
+        batch = batch.replace(degraded=degraded, clean=clean, mask=mask)
+    if data.augment.drops:
+        batch = _more_drops(batch, data.augment.drops, batch.key)
+    return batch

@@ -1,0 +1,91 @@
+"""`DatasetCard`: what is known about a published data set. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+Sides = Literal["", "degraded-clean", "clean-degraded"]
+
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+")
+
+
+def words(text: str) -> list[str]:
+    """Split a file or folder name into lower-case words and numbers: ``RainTrain_2L`` -> rain train 2 l."""
+    return [word.lower() for word in _WORD.findall(text)]
+
+
+@dataclass(frozen=True)
+class Split:
+    """One part of a data set.
+
+    `counts`: the numbers of degraded images that published copies have; empty when nobody states one.
+    `folders`: the words that name the split in folder names. `first`: the number in the first
+    file name when the files are numbered without gaps, so that missing ones can be named.
+    """
+
+    counts: tuple[int, ...] = ()
+    folders: tuple[str, ...] = ()
+    first: int | None = None
+
+    @property
+    def expected(self) -> int | None:
+        """The smallest complete count, or None when no count is stated."""
+        return min(self.counts) if self.counts else None
+
+
+@dataclass(frozen=True)
+class DatasetCard:
+    """A data set: its parts, its licence as stated by its authors, and where it comes from.
+
+    `task`: ``raindrop`` or ``rain-streak``. `splits`: name -> `Split`. `benchmark_split`: the split that is
+    scored when none is named. `paired`: whether clean images exist. `sides`: the order of the halves
+    when one picture holds both images. `homepage`: where the authors offer it.
+    `degraded_scores`: split -> protocol id -> (PSNR in dB, SSIM) of the degraded images of the full split.
+    `layouts`: the arrangements in which copies are found, for people to read.
+    """
+
+    name: str
+    title: str
+    task: str
+    splits: Mapping[str, Split]
+    benchmark_split: str = "test"
+    paired: bool = True
+    sides: Sides = ""
+    license: str = "none stated"
+    homepage: str = ""
+    paper: str = ""
+    degraded_scores: Mapping[str, Mapping[str, tuple[float, float]]] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    layouts: tuple[str, ...] = ()
+
+    def split_in(self, path: str) -> str | None:
+        """Return the split that a path such as ``Raindrop/test_a/data`` names, or None."""
+        found = words(path)
+        spans = set(found) | {a + b for a, b in itertools.pairwise(found)}
+        ranked = sorted(
+            ((alias, name) for name, split in self.splits.items() for alias in (*split.folders, name)),
+            key=lambda pair: -len(pair[0]),
+        )
+        return next((name for alias, name in ranked if "".join(words(alias)) in spans), None)
+
+
+TRAIN_WORDS = ("train", "training")
+TEST_WORDS = ("test", "testing")
+FOLDER = DatasetCard(
+    name="folder",
+    title="a folder of images",
+    task="",
+    splits=MappingProxyType(
+        {
+            "train": Split(folders=TRAIN_WORDS),
+            "val": Split(folders=("val", "valid", "validation")),
+            "test": Split(folders=(*TEST_WORDS, "testa", "testb")),
+        }
+    ),
+)

@@ -1,0 +1,111 @@
+"""Writing a `Picture` to a file: beside it first, then renamed, so that no half file is ever seen."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from PIL import Image
+
+from restorekit.data.images import deep, tiff
+from restorekit.data.images.formats import format_of
+from restorekit.data.images.picture import Picture
+from restorekit.errors import ImageError, RestorekitError
+
+# 95 is the highest quality that Pillow recommends; 4:4:4, because the chroma of a subsampled source would
+# otherwise be averaged a second time.
+_JPEG = {"quality": 95, "subsampling": 0}
+_REMEDIES = {
+    errno.ENOSPC: "the disk is full; free some space and run again, finished files are kept",
+    errno.EDQUOT: "your disk quota is used up; free some space and run again, finished files are kept",
+    errno.EACCES: "no permission to write there; choose another output folder",
+    errno.EPERM: "no permission to write there; choose another output folder",
+    errno.EROFS: "the disk can only be read; choose another output folder",
+    errno.ENOENT: "its folder does not exist; make it first",
+    errno.ENOTDIR: "part of its path is a file; choose another output folder",
+    errno.EISDIR: "there is a folder of that name; choose another name",
+    errno.ENAMETOOLONG: "the name is too long; shorten it",
+}
+
+
+def write_picture(path: str | Path, picture: Picture) -> None:
+    """Write `picture` in the format that the suffix of `path` names.
+
+    JPEG: quality 95, 4:4:4. WebP: lossless where the source was, else quality 95. TIFF and PNG: Deflate.
+    16-bit pictures are rounded to 8 bits for JPEG and WebP. The file appears complete or not at all.
+    Raises `ImageError` when the format cannot hold the picture or the file cannot be written.
+    """
+    path = Path(path)
+    kind = format_of(path)
+    if kind == "JPEG" and picture.alpha is not None:
+        raise ImageError(f"{path}: JPEG has no transparency, the picture has; write PNG, WebP or TIFF")
+    try:
+        atomic_write(path, lambda file: _encode(file, kind, picture))
+    except (ValueError, RuntimeError, MemoryError) as error:
+        raise ImageError(f"{path}: cannot be written as {kind} ({error}); choose another format") from error
+
+
+def pil_of(picture: Picture) -> Image.Image:
+    """Return a Pillow image with the metadata in ``info``: L, LA, RGB or RGBA, or I;16 for 16-bit grey.
+
+    Pillow has no other 16-bit modes: other 16-bit pictures are rounded to 8 bits.
+    """
+    if picture.bits == 16 and not (picture.grey and picture.alpha is None):
+        picture = picture.to_8_bit()
+    image = Image.fromarray(picture.stored())
+    known = {"exif": picture.exif, "icc_profile": picture.icc, "dpi": picture.dpi}
+    image.info.update({key: value for key, value in known.items() if value})
+    return image
+
+
+def atomic_write(path: str | Path, write: Callable[[BinaryIO], None]) -> None:
+    """Let `write` fill a file beside `path`, then rename it. On any failure nothing is left.
+
+    The file is open for reading and writing. Raises `ImageError` for what the operating system refuses.
+    """
+    path = Path(path)
+    beside = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.part")
+    try:
+        try:
+            with beside.open("x+b") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
+        except BaseException:  # Ctrl-C included
+            beside.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise ImageError(f"{path}: {write_failure(error)}") from error
+
+
+def write_failure(error: OSError) -> str:
+    """Say in words why the operating system refused to write, and what to do."""
+    return _REMEDIES.get(error.errno or 0, f"cannot be written ({error}); choose another output folder")
+
+
+def is_fatal(error: RestorekitError | OSError) -> bool:
+    """Tell whether no later file of the same folder can be written either: disk full or read-only."""
+    cause = error if isinstance(error, OSError) else error.__cause__
+    return isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+def _encode(file: BinaryIO, kind: str, picture: Picture) -> None:
+    if picture.bits == 16 and kind == "PNG":
+        return deep.write_png(file, picture)
+    if kind == "TIFF":
+        return tiff.write_tiff(file, picture)
+    picture = picture.to_8_bit()
+    options: dict[str, Any] = {"exif": picture.exif or b"", "icc_profile": picture.icc}
+    if picture.dpi:
+        options["dpi"] = picture.dpi
+    if kind == "JPEG":
+        options |= _JPEG
+    elif kind == "WEBP":
+        options |= {"lossless": True} if picture.lossless else {"quality": 95}
+    Image.fromarray(picture.stored()).save(file, format=kind, **options)
+    return None

@@ -1,0 +1,55 @@
+"""Batches for the steps of a run, prepared ahead by threads while the device works."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from restorekit.data.crops import CropSource, collate
+from restorekit.engine.order import image_index, sample_key
+from restorekit.types import Batch
+
+AHEAD = 3  # batches in preparation: enough to hide a slow decode, few enough to stay small
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which part of every global batch this process computes."""
+
+    rank: int = 0
+    world: int = 1
+
+
+class Feed:
+    """Gives this process's part of the global batch of any step."""
+
+    def __init__(self, source: CropSource, seed: int, share: Share) -> None:
+        self.source = source
+        self.seed = seed
+        self.share = share
+
+    def batch(self, step: int) -> Batch:
+        """Return the part of step `step`'s batch that belongs to this process, uint8 on the CPU."""
+        size = self.source.data.batch
+        local = size // self.share.world
+        first = step * size + self.share.rank * local
+        keys = [sample_key(self.seed, g) for g in range(first, first + local)]
+        indices = [image_index(self.seed, g, len(self.source)) for g in range(first, first + local)]
+        return collate([self.source.crop(i, k) for i, k in zip(indices, keys, strict=True)], keys)
+
+    def batches(self, start: int, stop: int) -> Iterator[Batch]:
+        """Yield the batches of steps `start` to `stop` - 1, in order."""
+        waiting: deque[Future[Batch]] = deque()
+        threads = max(1, self.source.data.workers)
+        pool = ThreadPoolExecutor(threads, thread_name_prefix="feed")
+        try:
+            upcoming = start
+            for _ in range(start, stop):
+                while upcoming < stop and len(waiting) < AHEAD + threads:
+                    waiting.append(pool.submit(self.batch, upcoming))
+                    upcoming += 1
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)

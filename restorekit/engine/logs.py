@@ -1,0 +1,100 @@
+"""The run's numbers: CSV and TensorBoard always, other trackers through hooks."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import click
+from torch.utils.tensorboard import SummaryWriter
+
+from restorekit.plugin.registry import Registry
+
+TRAINING, VALIDATION = "log.csv", "validation.csv"
+
+
+def read_rows(path: Path) -> list[dict[str, float]]:
+    """Return the rows of one of the run's CSV files; empty cells are left out."""
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
+
+
+class _Csv:
+    """A CSV file whose columns may grow; rows behind a resumed step are dropped first."""
+
+    def __init__(self, path: Path, resume_step: int) -> None:
+        self.path = path
+        self.rows = [row for row in read_rows(path) if row["step"] <= resume_step]
+        self.columns: list[str] = list(dict.fromkeys(key for row in self.rows for key in row))
+        if path.exists():
+            self._rewrite()
+
+    def _rewrite(self) -> None:
+        with self.path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, self.columns)
+            writer.writeheader()
+            writer.writerows(self.rows)
+
+    def append(self, row: dict[str, float]) -> None:
+        self.rows.append(row)
+        new = [key for key in row if key not in self.columns]
+        if new:
+            self.columns += new
+            self._rewrite()
+            return
+        with self.path.open("a", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, self.columns).writerow(row)
+
+
+class Logs:
+    """Writes what a run measures; used on the main process only."""
+
+    def __init__(self, run: Path, registry: Registry, recipe: Mapping[str, Any], resume_step: int) -> None:
+        self.run = run
+        self.registry = registry
+        self._training = _Csv(run / TRAINING, resume_step)
+        self._validation = _Csv(run / VALIDATION, resume_step)
+        self._board = SummaryWriter(str(run / "tensorboard"), purge_step=resume_step + 1)
+        self.call("run_started", run=run, recipe=dict(recipe))
+
+    def call(self, hook: str, **arguments: Any) -> None:
+        """Call a tracker hook of every plugin; one that fails is named, and does not stop the run."""
+        for implementation in getattr(self.registry.manager.hook, hook).get_hookimpls():
+            try:
+                wanted = {name: arguments[name] for name in implementation.argnames}
+                implementation.function(**wanted)
+            except Exception as error:
+                click.echo(
+                    f"Warning: hook {hook} of plugin {implementation.plugin_name!r} failed: {error}", err=True
+                )
+
+    def _write(self, table: _Csv, step: int, values: Mapping[str, float]) -> None:
+        table.append({"step": step, **values})
+        for name, value in values.items():
+            self._board.add_scalar(name, value, step)
+        self.call("step_logged", run=self.run, step=step, values=dict(values))
+
+    def training(self, step: int, values: Mapping[str, float]) -> None:
+        """Log what training measured up to `step`."""
+        self._write(self._training, step, values)
+
+    def validation(self, step: int, values: Mapping[str, float]) -> None:
+        """Log the validation scores after `step`."""
+        self._write(self._validation, step, {f"val/{name}": value for name, value in values.items()})
+
+    def finish(self, step: int, completed: bool) -> None:
+        """Tell the trackers that the run has stopped."""
+        self.call("run_finished", run=self.run, step=step, completed=completed)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._board.close()

@@ -1,0 +1,27 @@
+"""Priors that look at a whole image once: their references, cut along with every crop."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from restorekit.data.crops import Pixels, Referencer
+from restorekit.engine.order import sample_key
+from restorekit.engine.task import per_image_prior
+from restorekit.types import Batch
+
+
+def referencer_of(prior: nn.Module | None, device: torch.device) -> Referencer | None:
+    """Return a function from an image [H, W, 3] uint8 and its index to references [K, H, W, 3] uint8, or None."""
+    if prior is None or not per_image_prior(prior):
+        return None
+
+    @torch.no_grad()
+    def references(image: Pixels, index: int) -> Pixels:
+        degraded = torch.from_numpy(image).to(device).movedim(-1, 0)[None].float() / 255
+        found = prior(Batch(degraded, key=torch.tensor([sample_key(0, index)]))).references
+        quantised = (found[0] * 255).round().clamp(0, 255).to(torch.uint8)
+        return np.ascontiguousarray(quantised.movedim(1, -1).cpu().numpy())
+
+    return references

@@ -1,0 +1,94 @@
+"""The run folder: what it holds, and whether a run may go on in it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from restorekit.engine.checkpoint import load_checkpoint, save_checkpoint, write_atomically
+from restorekit.engine.engine import Engine
+from restorekit.errors import TrainingError
+from restorekit.recipe import Recipe, to_toml
+from restorekit.recipe.toml import read_recipe_file
+from restorekit.weights.files import save_weights
+
+RECIPE, FACTS, STATUS = "recipe.toml", "run.json", "status.json"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of one run: recipe, facts, checkpoints, weights, logs, samples, curves."""
+
+    path: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the opaque states for resuming are."""
+        return self.path / "checkpoints"
+
+    def open(self, recipe: Recipe, facts: dict[str, Any]) -> None:
+        """Start the folder, or check that the same run is to go on in it.
+
+        Raises `TrainingError` listing the fields that differ, or when the folder cannot be used.
+        """
+        known = self.path / RECIPE
+        if known.exists():
+            self._same(read_recipe_file(known), recipe, facts)
+            return
+        if self.path.exists() and any(self.path.iterdir()):
+            raise TrainingError(
+                f"{self.path} is not empty and holds no run; give another folder with -o, or empty this one"
+            )
+        write_atomically(known, lambda beside: beside.write_text(to_toml(recipe), encoding="utf-8"))
+        self.write_json(FACTS, facts)
+
+    def _same(self, known: Recipe, recipe: Recipe, facts: dict[str, Any]) -> None:
+        differences = known.difference(recipe)
+        before = self.read_json(FACTS)
+        for key in ("data", "validation"):
+            if before.get(key) != facts.get(key):
+                differences.append(f"{key}: {before.get(key)} -> {facts.get(key)}")
+        if differences:
+            raise TrainingError(
+                f"{self.path} holds a run of another recipe; these fields differ: {'; '.join(differences)}. Give"
+                " the same settings to go on with it, or another folder with -o"
+            )
+
+    def write_json(self, name: str, values: dict[str, Any]) -> None:
+        """Write one of the small JSON files."""
+        text = json.dumps(values, indent=2, sort_keys=True) + "\n"
+        write_atomically(self.path / name, lambda beside: beside.write_text(text, encoding="utf-8"))
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Read one of the small JSON files; empty when it is absent."""
+        path = self.path / name
+        if not path.exists():
+            return {}
+        values = json.loads(path.read_text(encoding="utf-8"))
+        assert isinstance(values, dict)
+        return values
+
+    def save_weights(self, name: str, network: nn.Module, recipe: Recipe, facts: dict[str, str]) -> Path:
+        """Write the public artefact ``weights/NAME.safetensors``."""
+        path = self.path / "weights" / f"{name}.safetensors"
+        write_atomically(path, lambda beside: save_weights(beside, network, recipe, facts))
+        return path
+
+    def save(self, step: int, engine: Engine, progress: dict[str, Any], *, main: bool) -> None:
+        """Write a checkpoint and the last weights; every process takes part, the main one writes."""
+        state = engine.state_dict()
+        if main:
+            save_checkpoint(self.checkpoints, step, {"engine": state, "progress": progress})
+            self.save_weights("last", engine.best_generator, engine.recipe, {"restorekit.step": str(step)})
+
+    def resume(self, engine: Engine) -> tuple[int, dict[str, Any]]:
+        """Load the newest checkpoint into the engine; returns its step and progress, (0, {}) without one."""
+        state = load_checkpoint(self.checkpoints, engine.runtime.device)
+        if state is None:
+            return 0, {}
+        engine.load_state_dict(state["engine"])
+        return int(state["step"]), dict(state["progress"])

@@ -1,0 +1,78 @@
+"""Losses that compare pixel by pixel."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from restorekit.errors import RecipeError
+from restorekit.losses._inputs import clean_of, mask_of, references_of
+from restorekit.types import LossInput
+
+
+class L1(nn.Module):
+    """Mean absolute difference of the output and the clean image."""
+
+    def forward(self, seen: LossInput) -> Tensor:
+        return F.l1_loss(seen.output.image, clean_of(seen, "l1"))
+
+
+class MSE(nn.Module):
+    """Mean squared difference of the output and the clean image."""
+
+    def forward(self, seen: LossInput) -> Tensor:
+        return F.mse_loss(seen.output.image, clean_of(seen, "mse"))
+
+
+class Charbonnier(nn.Module):
+    """Mean of sqrt(d^2 + eps^2), d the difference of output and clean image; a smooth L1.
+
+    Charbonnier et al., ICIP 1994. `eps`: in image units, above 0; the loss of equal images is `eps`.
+    """
+
+    def __init__(self, eps: float = 1e-3) -> None:
+        super().__init__()
+        if eps <= 0:
+            raise RecipeError(f"charbonnier: eps is {eps}; it must be above 0 (for 0 use the loss 'l1')")
+        self.eps = eps
+
+    def forward(self, seen: LossInput) -> Tensor:
+        difference = seen.output.image - clean_of(seen, "charbonnier")
+        return (difference.square() + self.eps**2).sqrt().mean()
+
+
+class MaskedL1(nn.Module):
+    """Mean over all pixels of w |output - clean|: w is `inside` where the mask is 1, else `outside`.
+
+    Not divided by the sum of the weights: the mean over micro-batches then equals that over the batch.
+    """
+
+    def __init__(self, inside: float = 4.0, outside: float = 1.0) -> None:
+        super().__init__()
+        if inside < 0 or outside < 0:
+            raise RecipeError(f"masked-l1: inside={inside}, outside={outside}; neither may be negative")
+        self.inside, self.outside = inside, outside
+
+    def forward(self, seen: LossInput) -> Tensor:
+        mask = mask_of(seen, "masked-l1")
+        weight = self.outside + (self.inside - self.outside) * mask
+        return (weight * (seen.output.image - clean_of(seen, "masked-l1")).abs()).mean()
+
+
+class References(nn.Module):
+    """Mean squared difference of the output and the K references of a prior.
+
+    `mean`: compare with the mean of the references instead. The gradient is the same; the value is lower by
+    the variance of the references, and the K differences are never held in memory.
+    """
+
+    def __init__(self, mean: bool = False) -> None:
+        super().__init__()
+        self.mean = mean
+
+    def forward(self, seen: LossInput) -> Tensor:
+        references = references_of(seen, "references")
+        if self.mean:
+            return F.mse_loss(seen.output.image, references.mean(dim=1))
+        return torch.mean((seen.output.image[:, None] - references).square())

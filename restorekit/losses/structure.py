@@ -1,0 +1,66 @@
+"""Losses that compare neighbourhoods: structural similarity and edges."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from restorekit.errors import RecipeError
+from restorekit.losses._inputs import clean_of
+from restorekit.metrics.structural import ssim_map, window_weights
+from restorekit.types import LossInput
+
+
+class SSIMLoss(nn.Module):
+    """1 - SSIM of output and clean image, values in [0, 1], mean over windows, channels and images.
+
+    As `restorekit.metrics.quality.SSIM` ("rgb") without rounding to 8 bit, so that gradients pass.
+    `window`: odd width of the Gaussian window (sigma 1.5); on an image that is smaller, the largest odd
+    width that fits.
+    """
+
+    def __init__(self, window: int = 11) -> None:
+        super().__init__()
+        if window < 1 or window % 2 == 0:
+            raise RecipeError(f"ssim: window is {window}; it must be odd and positive, such as 11")
+        self.window = window
+
+    def forward(self, seen: LossInput) -> Tensor:
+        image, clean = seen.output.image, clean_of(seen, "ssim")
+        smallest = min(image.shape[-2:])
+        size = min(self.window, smallest - (smallest + 1) % 2)
+        return 1 - ssim_map(image, clean, window_weights("gaussian", size), data_range=1.0).mean()
+
+
+def grey(image_BCHW: Tensor) -> Tensor:
+    """Return BT.601 luma 0.299 R + 0.587 G + 0.114 B, [B, 1, H, W]."""
+    red, green, blue = image_BCHW[:, 0:1], image_BCHW[:, 1:2], image_BCHW[:, 2:3]
+    return 0.299 * red + 0.587 * green + 0.114 * blue
+
+
+def laplacian(image_B1HW: Tensor) -> Tensor:
+    """Return 8 times the pixel minus its eight neighbours; the border is repeated outwards, size kept."""
+    padded = F.pad(image_B1HW, (1, 1, 1, 1), mode="replicate")
+    rows = padded[:, :, :-2] + padded[:, :, 1:-1] + padded[:, :, 2:]
+    around = rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]
+    return 9 * image_B1HW - around
+
+
+class Edge(nn.Module):
+    """Mean squared difference of the edge maps of output and clean image (ReMAEN; Yang and Lu, ICME 2019).
+
+    Edge map: ReLU of the 3x3 Laplacian (centre 8, neighbours -1) of the grey image, border pixels repeated
+    outwards. `signed`: keep the negative half of the Laplacian too.
+    """
+
+    def __init__(self, signed: bool = False) -> None:
+        super().__init__()
+        self.signed = signed
+
+    def edges(self, image_BCHW: Tensor) -> Tensor:
+        """Return the edge map, [B, 1, H, W]."""
+        response = laplacian(grey(image_BCHW))
+        return response if self.signed else response.relu()
+
+    def forward(self, seen: LossInput) -> Tensor:
+        return F.mse_loss(self.edges(seen.output.image), self.edges(clean_of(seen, "edge")))

@@ -1,0 +1,203 @@
+"""Finding installed plugins, each in isolation: a broken one never disturbs the others."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import re
+import sys
+import traceback
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from importlib.metadata import Distribution, EntryPoint, distribution, distributions
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from restorekit.errors import PluginError
+from restorekit.plugin import hookspecs
+from restorekit.plugin.entry import Entry
+
+GROUP_PREFIX = "restorekit.v"
+INTERFACE = 1
+GROUP = f"{GROUP_PREFIX}{INTERFACE}"
+_ANY_VERSION = re.compile(re.escape(GROUP_PREFIX) + r"\d+")
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One plugin as found: its entries, or why it cannot be used."""
+
+    name: str
+    module: str
+    distribution: str
+    version: str
+    entries: tuple[Entry, ...] = ()
+    error: str = ""
+    traceback: str = field(default="", repr=False)
+
+    @property
+    def warning(self) -> str:
+        """One line for a plugin that failed, else an empty string."""
+        if not self.error:
+            return ""
+        return (
+            f"plugin {self.name!r} ({self.distribution} {self.version}) is not usable: {self.error};"
+            f" see `restorekit plugins check {self.name}`"
+        )
+
+
+def new_manager() -> pluggy.PluginManager:
+    """Return a pluggy manager that knows restorekit's hooks."""
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    return manager
+
+
+def _candidates() -> list[Distribution]:
+    """Return the distributions that mention restorekit's group, sorted by name.
+
+    Reading the name parses all metadata, which for a hundred distributions takes most of the time of a
+    listing; so the small file of entry points is looked at first. Of several copies on the path the
+    first counts.
+    """
+    named: dict[str, Distribution] = {}
+    for found in distributions():
+        if GROUP_PREFIX in (found.read_text("entry_points.txt") or "") and found.name:
+            named.setdefault(re.sub(r"[-_.]+", "-", found.name).lower(), found)
+    return [distribution(named[key].name) for key in sorted(named)]
+
+
+def _points(found: Distribution) -> list[EntryPoint]:
+    """Return the entry points of every interface version; of one name, only ours if it is among them."""
+    points = [p for p in found.entry_points if _ANY_VERSION.fullmatch(p.group)]
+    ours = {p.name for p in points if p.group == GROUP}
+    kept = (p for p in points if p.group == GROUP or p.name not in ours)
+    return sorted(kept, key=lambda p: (p.name, p.group, p.value))
+
+
+def _listed(given: Any) -> list[Entry]:
+    if not isinstance(given, Iterable) or isinstance(given, str):
+        raise PluginError(
+            f"restorekit_entries() gave a {type(given).__name__}; it must give a list of Entry objects"
+        )
+    return list(given)
+
+
+def _checked_entries(manager: pluggy.PluginManager, module: ModuleType) -> tuple[Entry, ...]:
+    """Call the module's own `restorekit_entries`, and refuse what is not a set of distinct entries."""
+    found: list[Entry] = []
+    for implementation in manager.hook.restorekit_entries.get_hookimpls():
+        if implementation.plugin is module:
+            found.extend(_listed(implementation.function()))
+    seen: set[tuple[str, str]] = set()
+    for entry in found:
+        if not isinstance(entry, Entry):
+            raise PluginError(
+                f"restorekit_entries() gave a {type(entry).__name__}; it must give Entry objects only"
+            )
+        if (entry.kind, entry.name) in seen:
+            raise PluginError(f"it declares the {entry.kind} {entry.name!r} twice; names must be unique")
+        seen.add((entry.kind, entry.name))
+    return tuple(found)
+
+
+def _register(manager: pluggy.PluginManager, module: ModuleType, name: str) -> tuple[Entry, ...]:
+    """Register the module and ask it; if anything is wrong it is taken out again, and the error goes on."""
+    if manager.is_registered(module):
+        raise PluginError(
+            f"its module {module.__name__!r} is registered already, as plugin {manager.get_name(module)!r};"
+            " a module can be one plugin only"
+        )
+    try:
+        manager.register(module, name=name)
+        manager.check_pending()
+        return _checked_entries(manager, module)
+    except BaseException:
+        if manager.is_registered(module):
+            manager.unregister(module)
+        raise
+
+
+def load_plugin(
+    manager: pluggy.PluginManager, name: str, module_name: str, distribution: str, version: str
+) -> Plugin:
+    """Import, register and ask one plugin. Whatever it raises becomes its `error`.
+
+    What it prints meanwhile goes to standard error, so that it cannot spoil ``--json``.
+    """
+    info: dict[str, Any] = {
+        "name": name,
+        "module": module_name,
+        "distribution": distribution,
+        "version": version,
+    }
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            entries = _register(manager, importlib.import_module(module_name), name)
+    except (Exception, SystemExit) as error:
+        message = " ".join(str(error).split()) or "no message"
+        return Plugin(**info, error=f"{type(error).__name__}: {message}", traceback=traceback.format_exc())
+    return Plugin(**info, entries=entries)
+
+
+def _wrong_version(found: Distribution, point: EntryPoint) -> Plugin:
+    return Plugin(
+        name=point.name,
+        module=point.value,
+        distribution=found.name,
+        version=found.version,
+        error=f"it is written for interface {point.group!r} and this restorekit offers {GROUP!r}; install a"
+        f" version of {found.name} or of restorekit so that both agree",
+    )
+
+
+def _name_taken(found: Distribution, point: EntryPoint, owner: str) -> Plugin:
+    remedy = "rename one of the two" if owner in (found.name, "restorekit") else "uninstall one of the two"
+    return Plugin(
+        name=point.name,
+        module=point.value,
+        distribution=found.name,
+        version=found.version,
+        error=f"the plugin name {point.name!r} is taken by {owner}; {remedy}",
+    )
+
+
+def _unreadable(found: Distribution, error: Exception) -> Plugin:
+    return Plugin(
+        name=found.name,
+        module="",
+        distribution=found.name,
+        version=found.version,
+        error=f"its entry_points.txt cannot be read ({type(error).__name__}: {error});"
+        f" reinstall {found.name}",
+        traceback=traceback.format_exc(),
+    )
+
+
+def _load_distribution(
+    manager: pluggy.PluginManager, found: Distribution, owners: dict[str, str]
+) -> Iterator[Plugin]:
+    try:
+        points = _points(found)
+    except Exception as error:  # a damaged file raises whatever the parser stumbles over
+        yield _unreadable(found, error)
+        return
+    for point in points:
+        if point.group != GROUP:
+            yield _wrong_version(found, point)
+        elif point.name in owners:
+            yield _name_taken(found, point, owners[point.name])
+        else:
+            owners[point.name] = found.name
+            yield load_plugin(manager, point.name, point.value, found.name, found.version)
+
+
+def discover(manager: pluggy.PluginManager, core_module: str, version: str) -> tuple[Plugin, ...]:
+    """Load the core's own components and then every installed plugin, in sorted order."""
+    plugins = [load_plugin(manager, "core", core_module, "restorekit", version)]
+    owners = {"core": "restorekit"}
+    for found in _candidates():
+        plugins.extend(_load_distribution(manager, found, owners))
+    return tuple(plugins)

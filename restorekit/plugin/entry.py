@@ -1,0 +1,71 @@
+"""`Entry`: the declaration of one component. Declaring imports nothing heavy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from restorekit.errors import PluginError
+
+Kind = Literal["generator", "discriminator", "prior", "loss", "metric", "dataset", "model"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One component of one plugin.
+
+    `name`: lower-case words joined by ``-``. `target`: ``"package.module:attribute"``, imported on first
+    use. What the target is depends on `kind`: a class or function that builds the component from its
+    settings (generator, discriminator, prior, loss, metric), a `DatasetCard` (dataset), or a `Recipe`, or
+    a function without arguments that returns one (model).
+
+    `needs` and `gives` name what passes between components: ``clean``, ``mask``, ``references`` (data and
+    priors), ``logits`` (discriminators), and any extra of a generator or discriminator such as
+    ``attention``. `tasks` says what a model or data set is for: ``raindrop``, ``rain-streak``. `license` is
+    an SPDX identifier of the implementation. `deviations` lists, one sentence each, where it differs
+    from the `paper`. `weights` (models only): ``"package:folder"`` with a ``manifest.json`` of trained
+    weights.
+
+    Raises `PluginError` when a field is not valid.
+    """
+
+    name: str
+    kind: Kind
+    target: str
+    summary: str
+    needs: Iterable[str] = frozenset()
+    gives: Iterable[str] = frozenset()
+    tasks: tuple[str, ...] = ()
+    paper: str = ""
+    license: str = "Apache-2.0"
+    deviations: tuple[str, ...] = ()
+    weights: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise PluginError(
+                f"entry {self.name!r}: kind {self.kind!r} is unknown; use one of {', '.join(KINDS)}"
+            )
+        if not _NAME.fullmatch(self.name):
+            raise PluginError(
+                f"entry name {self.name!r} is not valid; use lower-case letters, digits and single"
+                " hyphens, such as 'pix2pix-small'"
+            )
+        if not _TARGET.fullmatch(self.target):
+            raise PluginError(
+                f"entry {self.name!r}: target {self.target!r} is not 'package.module:attribute'"
+            )
+        for attribute in ("needs", "gives"):
+            value = getattr(self, attribute)
+            if isinstance(value, str):
+                raise PluginError(
+                    f"entry {self.name!r}: {attribute} is the string {value!r}; give a set of names,"
+                    f" such as {{{value!r}}}"
+                )
+            object.__setattr__(self, attribute, frozenset(value))

@@ -1,0 +1,71 @@
+"""Does a recipe hold together? Judged from declarations alone, without importing a network."""
+
+from __future__ import annotations
+
+from restorekit.errors import RecipeError
+from restorekit.plugin.entry import Kind
+from restorekit.plugin.registry import Component, Registry
+from restorekit.recipe.model import Recipe
+
+
+def components_of(recipe: Recipe, registry: Registry) -> list[Component]:
+    """Return every component that the recipe names.
+
+    Raises `UnknownNameError` for one that is not installed.
+    """
+    named: list[tuple[Kind, str]] = [("generator", recipe.generator.name)]
+    if recipe.discriminator:
+        named.append(("discriminator", recipe.discriminator.name))
+    if recipe.prior:
+        named.append(("prior", recipe.prior.name))
+    named += [("loss", name) for name in (*recipe.losses, *recipe.critic_losses)]
+    return [registry.find(kind, name) for kind, name in named]
+
+
+def _who_gives(what: str, registry: Registry) -> str:
+    kinds: tuple[Kind, ...] = ("prior", "generator", "discriminator")
+    givers = [
+        f"{kind} {registry.unique_name(component)!r}"
+        for kind in kinds
+        for component in registry.components(kind)
+        if what in component.entry.gives
+    ]
+    if what == "clean":
+        givers.append("a paired data set")
+    return " or ".join(givers) or "nothing that is installed"
+
+
+def check_recipe(recipe: Recipe, registry: Registry, paired: bool = True, masks: bool = False) -> None:
+    """Refuse a recipe whose components need what nobody in it gives.
+
+    `paired` and `masks` say whether the data bring clean images and masks.
+
+    Raises `RecipeError` naming who needs what and who would give it, or `UnknownNameError`.
+    """
+    components = components_of(recipe, registry)
+    given = {"clean"} if paired or recipe.data.synthesis else set()
+    if masks or recipe.data.synthesis:
+        given.add("mask")
+    given |= {name for component in components for name in component.entry.gives}
+    problems = [
+        f"{component.entry.kind} {registry.unique_name(component)!r} needs {need!r}, which nothing in the"
+        f" recipe gives; {_who_gives(need, registry)} would give it"
+        for component in components
+        for need in sorted(component.entry.needs)
+        if need not in given
+    ]
+    if problems:
+        raise RecipeError(f"recipe {recipe.name!r} cannot be trained: {'; '.join(problems)}.")
+
+
+def model_recipe(registry: Registry, name: str) -> Recipe:
+    """Return the recipe of an installed model. Raises `UnknownNameError` or `RecipeError`."""
+    component = registry.find("model", name)
+    target = component.load()
+    recipe = target if isinstance(target, Recipe) else target()
+    if not isinstance(recipe, Recipe):
+        raise RecipeError(
+            f"model {component.id!r} gave a {type(recipe).__name__}; its target must be a Recipe or return"
+            " one"
+        )
+    return recipe

@@ -1,0 +1,147 @@
+"""`Recipe`: everything that defines a model and its training."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from restorekit.errors import RecipeError, closest
+from restorekit.recipe.parts import (
+    Adapt,
+    Data,
+    Fraction,
+    Named,
+    NonNegativeInt,
+    Optims,
+    Part,
+    Phases,
+    PositiveInt,
+    Precision,
+    Schedule,
+    Term,
+)
+
+
+class Recipe(Part):
+    """A model as data: components, losses, optimizers, data and phases. Frozen and validated.
+
+    `name` and `task` say what it is. Without `discriminator` it trains in one phase. `clip_norm` (0: off)
+    bounds the norm of each phase's gradient; `ema` (0: off) is the decay of the averaged weights that
+    are evaluated and saved; `accumulate` splits each batch in so many micro-batches.
+
+    Raises `RecipeError` from `Recipe.read`; direct construction raises pydantic's ``ValidationError``.
+    """
+
+    name: str
+    task: Literal["raindrop", "rain-streak"]
+    generator: Named
+    discriminator: Named | None = None
+    prior: Named | None = None
+    losses: dict[str, Term] = Field(min_length=1)
+    critic_losses: dict[str, Term] = Field(default_factory=dict)
+    optim: Optims = Optims()
+    schedule: Schedule = Schedule()
+    phases: Phases = Phases()
+    data: Data = Data()
+    steps: PositiveInt = 10_000
+    accumulate: PositiveInt = 1
+    precision: Precision = "auto"
+    clip_norm: Annotated[float, Field(ge=0)] = 0.0
+    ema: Fraction = 0.0
+    seed: NonNegativeInt = 0
+    eval_every: PositiveInt = 1000
+    save_every: PositiveInt = 1000
+    adapt: Adapt | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.discriminator is None) != (not self.critic_losses):
+            raise ValueError(
+                "discriminator and critic_losses belong together: give both, or neither"
+                f" (discriminator: {self.discriminator and self.discriminator.name},"
+                f" critic_losses: {sorted(self.critic_losses) or 'none'})"
+            )
+        if self.data.batch % self.accumulate:
+            raise ValueError(
+                f"data.batch ({self.data.batch}) must be a multiple of accumulate ({self.accumulate})"
+            )
+        return self
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> Self:
+        """Validate nested plain values, such as those of a TOML file.
+
+        Raises `RecipeError` naming each bad field, what was given and, for an unknown field, the closest.
+        """
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            raise RecipeError(_explain(cls, values, error)) from error
+
+    def plain(self) -> dict[str, Any]:
+        """Return nested plain values: every field, None left out."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+    def digest(self) -> str:
+        """Return a short hash of all fields, the recipe's identity in cards and tables."""
+        text = json.dumps(self.plain(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def difference(self, other: Recipe) -> list[str]:
+        """Return one line ``field: mine -> theirs`` for each field that differs."""
+        mine, theirs = flatten(self.plain()), flatten(other.plain())
+        return [
+            f"{key}: {mine.get(key, 'absent')!r} -> {theirs.get(key, 'absent')!r}"
+            for key in sorted(mine | theirs)
+            if mine.get(key) != theirs.get(key)
+        ]
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested tables as one with dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _table_at(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
+    """Return the field names of the table that `path` leads to, or nothing for open tables."""
+    current: type[BaseModel] = model
+    for part in path:
+        field = current.model_fields.get(str(part))
+        if field is None:
+            return []
+        candidates = (field.annotation, *get_args(field.annotation))
+        tables = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
+        if not tables:
+            return []
+        current = tables[0]
+    return list(current.model_fields)
+
+
+def _explain(model: type[BaseModel], values: Mapping[str, Any], error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        path = problem["loc"]
+        where = ".".join(str(part) for part in path) or "recipe"
+        if problem["type"] == "extra_forbidden":
+            allowed = _table_at(model, path[:-1])
+            lines.append(
+                f"there is no field {where!r}.{closest(str(path[-1]), allowed)}"
+                f" Allowed here: {', '.join(allowed)}."
+            )
+        elif problem["type"] == "missing":
+            lines.append(f"field {where!r} is missing; give it a value.")
+        else:
+            given = "" if isinstance(problem["input"], Mapping) else f" (given: {problem['input']!r})"
+            message = problem["msg"].removeprefix("Value error, ")
+            lines.append(f"{where if where == 'recipe' else f'field {where!r}'}: {message}{given}.")
+    return f"recipe {values.get('name', '')!r} is not valid: " + " ".join(lines)

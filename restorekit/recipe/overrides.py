@@ -1,0 +1,62 @@
+"""``--set generator.width=16``: changing single fields of a recipe."""
+
+from __future__ import annotations
+
+import copy
+import tomllib
+from collections.abc import Iterable
+from typing import Any
+
+from restorekit.errors import RecipeError
+from restorekit.recipe.model import Recipe
+
+_COMPONENTS = ("generator", "discriminator", "prior")
+
+
+def parse_value(text: str) -> Any:
+    """Read a value as TOML does (``0.1``, ``true``, ``[1, 2]``, ``"a"``); anything else is a plain string.
+
+    ``none`` removes an optional field.
+    """
+    if text.lower() == "none":
+        return None
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def parse_assignment(text: str) -> tuple[list[str], Any]:
+    """Split ``a.b=value`` into its path and its value."""
+    key, equals, value = text.partition("=")
+    path = [part.strip() for part in key.split(".")]
+    if not equals or not all(path):
+        raise RecipeError(f"override {text!r} is not of the form field=value, such as generator.width=16")
+    return path, parse_value(value.strip())
+
+
+def _assign(values: dict[str, Any], path: list[str], value: Any) -> None:
+    table = values
+    for part in path[:-1]:
+        inner = table.setdefault(part, {})
+        if not isinstance(inner, dict):
+            raise RecipeError(f"{'.'.join(path)!r} cannot be set: {part!r} is {inner!r}, which has no fields")
+        table = inner
+    if value is None:
+        table.pop(path[-1], None)
+    elif len(path) == 1 and path[0] in _COMPONENTS and isinstance(value, str):
+        # Another component has other settings: those of the one that it replaces go with it.
+        values[path[0]] = {"name": value}
+    else:
+        table[path[-1]] = value
+
+
+def apply_overrides(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
+    """Return the recipe with ``field=value`` assignments applied in order, validated anew.
+
+    Raises `RecipeError` for a malformed assignment, an unknown field or a value that is not allowed.
+    """
+    values = copy.deepcopy(recipe.plain())
+    for text in assignments:
+        _assign(values, *parse_assignment(text))
+    return Recipe.read(values)

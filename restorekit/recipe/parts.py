@@ -1,0 +1,171 @@
+"""The parts of a recipe: small, frozen, validated tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Precision = Literal["auto", "bf16", "fp16", "fp32"]
+PositiveInt = Annotated[int, Field(ge=1)]
+NonNegativeInt = Annotated[int, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Part(BaseModel):
+    """A frozen table that refuses unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def _refuse_unwritable(value: Any, where: str) -> None:
+    """Refuse what TOML cannot hold: a recipe that changes when it is written is another model."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            _refuse_unwritable(inner, f"{where}.{key}" if where else str(key))
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            _refuse_unwritable(inner, f"{where}[{index}]")
+    elif not isinstance(value, str | bool | int | float):
+        remedy = "leave it out to use its default" if value is None else "use text, numbers, lists and tables"
+        raise ValueError(f"setting {where!r} is {value!r}, which a recipe cannot hold; {remedy}")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"setting {where!r} is {value!r}; give a finite number")
+
+
+class Open(Part):
+    """A table that takes the settings of some component beside its own fields."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _plain_settings(self) -> Self:
+        _refuse_unwritable(self.model_extra or {}, "")
+        return self
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The component's own settings."""
+        return dict(self.model_extra or {})
+
+
+class Named(Open):
+    """A component by name, with its settings beside the name. A bare string is its name."""
+
+    name: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+
+class Term(Open):
+    """One loss term: its weight, and the settings of the loss beside it."""
+
+    weight: float = 1.0
+
+
+class Optim(Part):
+    """An optimizer: ``adam``, ``adamw``, ``sgd`` or any name that timm knows."""
+
+    name: str = "adam"
+    lr: Annotated[float, Field(gt=0)] = 2e-4
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+
+
+class Optims(Part):
+    """The optimizer of each network."""
+
+    generator: Optim = Optim()
+    discriminator: Optim = Optim()
+
+
+class Schedule(Part):
+    """The learning rate's factor as a pure function of the step.
+
+    ``constant``; ``step``: times `gamma` at each of `milestones`; ``linear`` and ``cosine``: from 1 at step
+    `start` to `floor` at the last step. `warmup` steps rise linearly from 0 in any of them. A bare string
+    is its name.
+    """
+
+    name: Literal["constant", "step", "linear", "cosine"] = "constant"
+    milestones: tuple[PositiveInt, ...] = ()
+    gamma: Annotated[float, Field(gt=0)] = 0.1
+    start: NonNegativeInt = 0
+    floor: Fraction = 0.0
+    warmup: NonNegativeInt = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+
+class Phase(Part):
+    """How often a network is trained: `repeats` updates, at every `every`-th step from `start` on."""
+
+    repeats: PositiveInt = 1
+    every: PositiveInt = 1
+    start: NonNegativeInt = 0
+
+
+class Phases(Part):
+    """The phases of a step. With `share_forward` both phases use one forward pass of the generator."""
+
+    generator: Phase = Phase()
+    discriminator: Phase = Phase()
+    share_forward: bool = True
+
+
+class Augment(Part):
+    """Paired augmentation, the same for the degraded and the clean image.
+
+    `flip`: horizontal mirror; `vertical_flip`; `rotate`: by multiples of 90 degrees; `brightness`: factor
+    drawn from [1 - b, 1 + b]; `drops`: probability of adding synthetic raindrops to the degraded image.
+    """
+
+    flip: bool = True
+    vertical_flip: bool = False
+    rotate: bool = False
+    brightness: Fraction = 0.0
+    drops: Fraction = 0.0
+
+
+class Synthesis(Part):
+    """Degrade clean photographs while training: by `task`, with a `preset` of that synthesizer."""
+
+    task: Literal["raindrop", "rain-streak"]
+    preset: str | None = None
+
+
+class Data(Part):
+    """Where crops come from.
+
+    `crop`: side in pixels (0: whole images). `batch`: samples a step, over all processes. `resize`: scale
+    the shorter side to so many pixels first (0: not). `cache`: keep decoded images in memory up to so many
+    MiB.
+    """
+
+    crop: NonNegativeInt = 128
+    batch: PositiveInt = 8
+    resize: NonNegativeInt = 0
+    workers: NonNegativeInt = 0
+    cache: NonNegativeInt = 2048
+    augment: Augment = Augment()
+    synthesis: Synthesis | None = None
+
+
+class Adapt(Part):
+    """A model that trains on the one image it restores, for at most so many steps and seconds (0: no limit).
+
+    With `patience` > 0 it stops when a held-out tenth of the references has not improved for so many
+    steps. `output` is what is returned: the network's ``prediction`` or the ``references``' mean.
+    """
+
+    steps: PositiveInt = 1000
+    seconds: Annotated[float, Field(ge=0)] = 0.0
+    patience: NonNegativeInt = 0

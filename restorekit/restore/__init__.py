@@ -1,0 +1,22 @@
+"""Restoring images of any kind and size with any model."""
+
+from restorekit.restore.adaptive import AdaptiveRestorer, Budget
+from restorekit.restore.folders import Job, Report, plan_jobs, restore_paths, run_jobs
+from restorekit.restore.restorer import BaseRestorer, Restorer, RestorerInfo
+from restorekit.restore.tiling import pad_to_rule, receptive_field, run_tiled
+
+__all__ = [
+    "AdaptiveRestorer",
+    "BaseRestorer",
+    "Budget",
+    "Job",
+    "Report",
+    "Restorer",
+    "RestorerInfo",
+    "pad_to_rule",
+    "plan_jobs",
+    "receptive_field",
+    "restore_paths",
+    "run_jobs",
+    "run_tiled",
+]

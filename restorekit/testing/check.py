@@ -1,0 +1,94 @@
+"""What a check is: a named function of one component that raises when the component does not conform."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from restorekit.errors import RestorekitError
+from restorekit.plugin.entry import Kind
+from restorekit.plugin.registry import Component, check_settings
+
+
+class CheckFailedError(RestorekitError, AssertionError):
+    """The component does not conform; the message says how, and how to mend it."""
+
+
+class CheckSkippedError(RestorekitError):
+    """The check cannot be made here; the message says why."""
+
+
+def require(condition: object, message: str) -> None:
+    """Raise `CheckFailedError` with `message` unless the condition holds."""
+    if not condition:
+        raise CheckFailedError(message)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A component, and the settings that it is checked with (smaller than its defaults, for speed)."""
+
+    component: Component
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> Kind:
+        """The component's kind."""
+        return self.component.entry.kind
+
+    def build(self, **changes: Any) -> Any:
+        """Build the component from its settings, changed by `changes`; raises what its own code raises."""
+        target = self.component.load()
+        settings = {**self.settings, **changes}
+        check_settings(self.component, target, settings)
+        return target(**settings)
+
+
+CheckFunction = Callable[[Subject], None]
+
+# kind -> the checks of that kind, in the order in which they are made
+CHECKS: dict[Kind, list[CheckFunction]] = {}
+# checks that run the training engine; a caller in a hurry leaves them out
+ENGINE_CHECKS: set[CheckFunction] = set()
+
+
+def for_kinds(*kinds: Kind, engine: bool = False) -> Callable[[CheckFunction], CheckFunction]:
+    """Register a function as a check of components of these kinds; its name is the check's name."""
+
+    def register(function: CheckFunction) -> CheckFunction:
+        for kind in kinds:
+            CHECKS.setdefault(kind, []).append(function)
+        if engine:
+            ENGINE_CHECKS.add(function)
+        return function
+
+    return register
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check, ready to be made: call it. It raises `CheckFailedError`, or any error of the component.
+
+    `key`: ``kind:name:check``, the name under which expected failures are declared.
+    """
+
+    key: str
+    function: Callable[[], None] = field(repr=False)
+    engine: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name of the check alone."""
+        return self.key.rpartition(":")[2]
+
+    def __call__(self) -> None:
+        self.function()
+
+    def __str__(self) -> str:
+        return self.key
+
+
+def check_name(function: Callable[..., object]) -> str:
+    """Return a check's name as people type it: ``check_any_size`` is ``any-size``."""
+    return function.__name__.removeprefix("check_").replace("_", "-")

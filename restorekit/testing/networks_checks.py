@@ -1,0 +1,180 @@
+"""Checks of what generators and discriminators have in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from restorekit.testing.check import CheckFailedError, Subject, for_kinds, require
+from restorekit.testing.probing import agree, built, run, sample
+from restorekit.testing.samples import finite, seeded, tensors
+
+_BATCH_TOLERANCE = 1e-4  # convolutions choose other kernels for other batch sizes
+_STEP = 1e-2
+
+
+@for_kinds("generator", "discriminator")
+@torch.no_grad()
+def check_gives_what_it_declares(subject: Subject) -> None:
+    """The extras that it returns are those that its entry's `gives` names."""
+    network = built(subject).eval()
+    given = set(run(subject, network, sample(subject, network))) - {"image"}
+    declared = set(subject.component.entry.gives)
+    require(
+        given == declared,
+        f"it gives {sorted(given)} and its entry declares gives={sorted(declared)}; make them equal",
+    )
+
+
+@for_kinds("generator", "discriminator")
+@torch.no_grad()
+def check_finite(subject: Subject) -> None:
+    """Its results are finite float32 for ordinary, black and white images."""
+    network = built(subject).eval()
+    ordinary = sample(subject, network)
+    for name, degraded in {
+        "an ordinary": ordinary,
+        "a black": torch.zeros_like(ordinary),
+        "a white": torch.ones_like(ordinary),
+    }.items():
+        result = run(subject, network, degraded)
+        for key, value in result.items():
+            require(finite(value), f"{key!r} has values that are not finite for {name} image")
+            kinds = {t.dtype for t in tensors(value)}
+            require(kinds == {torch.float32}, f"{key!r} is {kinds} for float32 input; keep the input's dtype")
+
+
+@for_kinds("generator", "discriminator")
+@torch.no_grad()
+def check_deterministic(subject: Subject) -> None:
+    """In eval mode the same input gives the same result, bit for bit, whatever the random state."""
+    network = built(subject).eval()
+    degraded = sample(subject, network)
+    results = []
+    for seed in (1, 2):
+        with seeded(seed):
+            results.append(run(subject, network, degraded))
+    same, difference = agree(*results, tolerance=0)
+    require(
+        same,
+        f"two calls in eval mode differ by {difference:.2g}; switch dropout and noise off when not training",
+    )
+
+
+@for_kinds("generator", "discriminator")
+@torch.no_grad()
+def check_independent_of_the_batch(subject: Subject) -> None:
+    """In eval mode an image's result does not depend on its neighbours in the batch."""
+    network = built(subject).eval()
+    degraded = sample(subject, network, count=3)
+    together = _take(run(subject, network, degraded), 1, len(degraded))
+    alone = run(subject, network, degraded[1:2])
+    same, difference = agree(together, alone, _BATCH_TOLERANCE)
+    require(
+        same,
+        f"an image alone and among others differs by {difference:.2g}; in eval mode use running statistics, not"
+        " those of the batch",
+    )
+
+
+def _take(result: dict[str, Any], index: int, count: int) -> dict[str, Any]:
+    def one(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(one(part) for part in value)
+        require(
+            value.ndim and value.shape[0] == count,
+            f"a result of shape {tuple(value.shape)} for {count} images; keep the batch first",
+        )
+        return value[index : index + 1]
+
+    return {key: one(value) for key, value in result.items()}
+
+
+@for_kinds("generator", "discriminator")
+def check_gradients_reach_all_parameters(subject: Subject) -> None:
+    """The results depend on each trainable parameter.
+
+    Weights are moved a little first, because a layer that starts at zero rightly hides the gradients behind it.
+    """
+    network = built(subject).train()
+    degraded = sample(subject, network)
+    with seeded(3):
+        for parameter in network.parameters():
+            parameter.data.add_(_STEP * torch.randn_like(parameter))
+        result = run(subject, network, degraded)
+        total = sum((t.float() * torch.randn_like(t.float())).sum() for t in tensors(result))
+    require(isinstance(total, Tensor) and total.requires_grad, "the results carry no gradient")
+    assert isinstance(total, Tensor)
+    total.backward()  # type: ignore[no-untyped-call]
+    trained = {n: p for n, p in network.named_parameters() if p.requires_grad}
+    missed = [n for n, p in trained.items() if p.grad is None or not bool(p.grad.any())]
+    require(not missed, f"no gradient reaches {len(missed)} of {len(trained)} parameters: {_few(missed)}")
+    broken = [n for n, p in trained.items() if not finite(p.grad)]
+    require(not broken, f"gradients of {_few(broken)} are not finite")
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
+
+
+@for_kinds("generator", "discriminator")
+@torch.no_grad()
+def check_works_in_bfloat16(subject: Subject) -> None:
+    """Under autocast to bfloat16 it runs, and its results are finite."""
+    network = built(subject).eval()
+    degraded = sample(subject, network)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        result = run(subject, network, degraded)
+    require(finite(result), "under bfloat16 autocast some results are not finite")
+
+
+@for_kinds("generator", "discriminator")
+@torch.no_grad()
+def check_works_in_channels_last(subject: Subject) -> None:
+    """In the channels_last memory format it gives the same numbers."""
+    network = built(subject).eval()
+    degraded = sample(subject, network)
+    plain = run(subject, network, degraded)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    last = run(subject, network, degraded.contiguous(memory_format=torch.channels_last))
+    same, difference = agree(plain, last, _BATCH_TOLERANCE)
+    require(
+        same,
+        f"results in channels_last differ by {difference:.2g}; use reshape or flatten where view relies on memory"
+        " order",
+    )
+
+
+@for_kinds("generator", "discriminator")
+@torch.no_grad()
+def check_state_round_trips(subject: Subject) -> None:
+    """Its state goes through a safetensors file into a new network, which gives the same results."""
+    network = built(subject).eval()
+    for parameter in network.parameters():
+        parameter.add_(_STEP)
+    degraded = sample(subject, network)
+    state = {name: value.contiguous() for name, value in network.state_dict().items()}
+    try:
+        data = safetensors.torch.save(state)
+    except Exception as error:
+        raise CheckFailedError(
+            f"its state cannot be saved with safetensors ({error}); keep only tensors, none of them shared"
+        ) from error
+    fresh = _other(subject)
+    fresh.load_state_dict(safetensors.torch.load(data), strict=True)
+    same, difference = agree(run(subject, network, degraded), run(subject, fresh, degraded), 0)
+    require(
+        same,
+        f"with its state loaded a new network differs by {difference:.2g}; what decides the result must be a"
+        " parameter or a registered buffer",
+    )
+
+
+def _other(subject: Subject) -> nn.Module:
+    with seeded(99):
+        network = subject.build()
+    assert isinstance(network, nn.Module)
+    return network.eval()

@@ -1,0 +1,87 @@
+"""Small inputs for the checks: deterministic, with structure, of any size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from restorekit.types import Batch, SizeRule
+
+# height, width in pixels: even and odd, square and not, of both orientations
+SIZES: tuple[tuple[int, int], ...] = ((64, 64), (48, 80), (67, 45), (33, 97))
+
+
+def image(count: int, height: int, width: int, seed: int = 0) -> Tensor:
+    """Return [count, 3, height, width] in [0, 1]: smooth waves with noise, another picture for each sample."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.linspace(0, 6, height).view(1, 1, -1, 1)
+    columns = torch.linspace(0, 6, width).view(1, 1, 1, -1)
+    phase = 6 * torch.rand((2, count, 3, 1, 1), generator=generator)
+    waves = 0.5 + 0.2 * torch.sin(rows + phase[0]) + 0.2 * torch.cos(columns + phase[1])
+    noise = 0.1 * (torch.rand((count, 3, height, width), generator=generator) - 0.5)
+    return (waves + noise).clamp(0, 1)
+
+
+def batch(count: int, height: int, width: int, seed: int = 0) -> Batch:
+    """Return a paired batch with masks: brighter spots where the mask is 1."""
+    clean = image(count, height, width, seed)
+    generator = torch.Generator().manual_seed(seed + 1)
+    mask = (torch.rand((count, 1, height, width), generator=generator) < 0.2).float()
+    return Batch(
+        degraded=clean * (1 - 0.5 * mask) + 0.45 * mask,
+        clean=clean,
+        mask=mask,
+        name=tuple(f"sample-{i}" for i in range(count)),
+        key=torch.randint(0, 2**31 - 1, (count,), generator=generator),
+    )
+
+
+def pick(whole: Batch, index: int) -> Batch:
+    """Return one sample of a batch as a batch."""
+    tensors: dict[str, Any] = {
+        name: value[index : index + 1]
+        for name in ("degraded", "clean", "mask", "references", "key")
+        if (value := getattr(whole, name)) is not None
+    }
+    return Batch(**tensors, name=whole.name[index : index + 1])
+
+
+@contextmanager
+def seeded(seed: int = 0) -> Iterator[None]:
+    """Run with a fixed global random state, and restore the state behind it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+def rule_of(network: nn.Module) -> SizeRule:
+    """Return the sizes that a network accepts: any size when it states none."""
+    rule = getattr(network, "size_rule", None)
+    return rule if isinstance(rule, SizeRule) else SizeRule()
+
+
+def sizes_for(network: nn.Module) -> list[tuple[int, int]]:
+    """Return sizes that the network says it accepts, made of `SIZES` and of its smallest."""
+    rule = rule_of(network)
+    found = [(rule.padded(h), rule.padded(w)) for h, w in SIZES]
+    return list(dict.fromkeys([*found, (rule.padded(rule.minimum), rule.padded(rule.minimum))]))
+
+
+def tensors(value: Any) -> list[Tensor]:
+    """Return the tensors in nested tuples, lists and mappings."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, dict):
+        return [t for item in value.values() for t in tensors(item)]
+    if isinstance(value, list | tuple):
+        return [t for item in value for t in tensors(item)]
+    return []
+
+
+def finite(value: Any) -> bool:
+    """Say whether all tensors in `value` are finite."""
+    return all(bool(torch.isfinite(t).all()) for t in tensors(value))

@@ -1,0 +1,111 @@
+"""Reading and writing weights files: safetensors that carry their recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from restorekit.errors import RecipeError, WeightsError
+from restorekit.recipe import Recipe, from_toml, to_toml
+
+RECIPE_KEY = "restorekit.recipe"
+
+
+def save_weights(
+    path: Path, network: nn.Module, recipe: Recipe, facts: Mapping[str, str] | None = None, half: bool = False
+) -> None:
+    """Write a generator's state with its recipe and further facts; `half` stores float16."""
+    state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    if half:
+        state = {name: v.half() if v.is_floating_point() else v for name, v in state.items()}
+    metadata = {"format": "pt", RECIPE_KEY: to_toml(recipe), **(facts or {})}
+    save_file(state, path, metadata)
+
+
+def read_facts(path: Path) -> dict[str, str]:
+    """Return the metadata of a weights file. Raises `WeightsError` when it cannot be read."""
+    try:
+        with safe_open(path, "pt") as file:
+            return dict(file.metadata() or {})
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(
+            f"{path} is not a readable safetensors file ({error}); foreign checkpoints are brought in with"
+            " `restorekit weights import MODEL FILE`"
+        ) from error
+
+
+def recipe_of(path: Path) -> Recipe | None:
+    """Return the recipe that a weights file carries, or None."""
+    text = read_facts(path).get(RECIPE_KEY)
+    if text is None:
+        return None
+    try:
+        return from_toml(text, f"the recipe in {path}")
+    except RecipeError as error:
+        raise WeightsError(f"{path} was made by another version of restorekit: {error}") from error
+
+
+def fit(network: nn.Module, state: Mapping[str, Tensor], origin: str) -> None:
+    """Load a state into a network. Raises `WeightsError` naming what does not fit."""
+    try:
+        network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
+    except RuntimeError as error:
+        raise WeightsError(
+            f"{origin} does not fit the network: {' '.join(str(error).split())[:400]}; use weights of the same"
+            " generator with the same settings"
+        ) from error
+
+
+def load_weights(path: Path, network: nn.Module) -> None:
+    """Load a weights file into a network. Raises `WeightsError` when it is damaged or does not fit."""
+    try:
+        state = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"{path} cannot be read: {error}") from error
+    fit(network, state, str(path))
+
+
+def read_foreign(path: Path) -> dict[str, Tensor]:
+    """Read a foreign checkpoint without running any code in it: ``.safetensors``, or a pickled state dict.
+
+    Raises `WeightsError` when the file holds more than tensors, or is not a state dict.
+    """
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    try:
+        value = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise WeightsError(
+            f"{path} cannot be read as plain tensors ({' '.join(str(error).split())[:160]}). Files that need code to"
+            " be run are refused; save a state dict (torch.save(network.state_dict(), FILE)) and import that"
+        ) from error
+    for key in ("state_dict", "params", "model"):
+        if isinstance(value, Mapping) and isinstance(value.get(key), Mapping):
+            value = value[key]
+    if not isinstance(value, Mapping) or not all(isinstance(v, Tensor) for v in value.values()):
+        raise WeightsError(f"{path} holds a {type(value).__name__} that is not a state dict of tensors")
+    return {str(k).removeprefix("module."): v for k, v in value.items()}
+
+
+def convert_foreign(network: nn.Module, state: Mapping[str, Tensor], origin: str) -> None:
+    """Load a foreign state: as it is, or through the network's ``convert_state_dict``.
+
+    Raises `WeightsError` when neither fits.
+    """
+    if set(state) != set(network.state_dict()):
+        convert = getattr(network, "convert_state_dict", None)
+        if convert is None:
+            raise WeightsError(
+                f"{origin}: its keys ({', '.join(list(state)[:3])}, …) are not those of"
+                f" {type(network).__name__}, which knows no other format"
+            )
+        try:
+            state = convert(state)
+        except ValueError as error:
+            raise WeightsError(f"{origin}: {error}") from error
+    fit(network, state, origin)

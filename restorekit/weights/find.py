@@ -1,0 +1,129 @@
+"""Where a model's weights are: a file, a run, the user's folder, a hub, or the plugin itself."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from restorekit.errors import WeightsError
+from restorekit.plugin.registry import Component, Registry
+from restorekit.weights.manifest import Shipped, folder_of, read_manifest, verify
+
+SUFFIX = ".safetensors"
+RUN_WEIGHTS = Path("weights")
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A file of weights and, in words, where it comes from."""
+
+    path: Path
+    source: str
+
+
+def user_folder() -> Path:
+    """Return the user's own weights folder: ``$RESTOREKIT_WEIGHTS``, else one in the platform's data folder."""
+    from platformdirs import user_data_path  # only needed here
+
+    chosen = os.environ.get("RESTOREKIT_WEIGHTS")
+    return Path(chosen) if chosen else user_data_path("restorekit") / "weights"
+
+
+def shipped_weights(component: Component) -> Shipped | None:
+    """Return the weights that the model's plugin ships, or None."""
+    if not component.entry.weights:
+        return None
+    return read_manifest(folder_of(component.entry.weights)).get(component.entry.name)
+
+
+def has_weights(component: Component) -> bool:
+    """Whether the model can be used without naming weights; imports nothing heavy."""
+    return (user_folder() / f"{component.entry.name}{SUFFIX}").is_file() or shipped_weights(
+        component
+    ) is not None
+
+
+def _of_run(run: Path) -> WeightsFile:
+    """Return the weights of a training run: the best by PSNR, else the last."""
+    folder = run / RUN_WEIGHTS if (run / RUN_WEIGHTS).is_dir() else run
+    for name in ("best-psnr-rgb", "last"):
+        path = folder / f"{name}{SUFFIX}"
+        if path.is_file():
+            return WeightsFile(path, f"run {run.name} ({name})")
+    raise WeightsError(
+        f"{run} holds no weights; a run keeps them as weights/last{SUFFIX} once it has saved for the first time"
+    )
+
+
+def _from_hub(address: str) -> WeightsFile:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    repository, _, revision = address.removeprefix("hf://").partition("@")
+    owner, _, rest = repository.partition("/")
+    name, _, file = rest.partition("/")
+    if not owner or not name:
+        raise WeightsError(f"{address!r} is not of the form hf://owner/repo[/file][@revision]")
+    try:
+        path = hf_hub_download(f"{owner}/{name}", file or f"model{SUFFIX}", revision=revision or None)
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        raise WeightsError(
+            f"{address} cannot be fetched: {' '.join(str(error).split())[:200]}. Without network, copy the file here and"
+            " give its path as --weights"
+        ) from error
+    return WeightsFile(Path(path), address)
+
+
+def _named(model: str, weights: str) -> WeightsFile:
+    if weights.startswith("hf://"):
+        return _from_hub(weights)
+    path = Path(weights).expanduser()
+    if path.is_dir():
+        return _of_run(path)
+    if path.is_file():
+        return WeightsFile(path, str(path))
+    own = user_folder() / f"{weights}{SUFFIX}"
+    if own.is_file():
+        return WeightsFile(own, f"user folder ({weights})")
+    raise WeightsError(
+        f"weights {weights!r} for {model!r} were not found; give a {SUFFIX} file, a run folder, hf://owner/repo, or a"
+        f" name from {user_folder()}"
+    )
+
+
+def find_weights(component: Component, weights: str | Path | None = None) -> WeightsFile:
+    """Return the weights to use for a model.
+
+    `weights`: a file, a run folder, a name in the user's folder or ``hf://owner/repo[/file][@revision]``. Without
+    it: the user's own file of the model's name, then what its plugin ships (checked against its SHA-256).
+
+    Raises `WeightsError` when there are none, saying how to train some.
+    """
+    name = component.entry.name
+    if weights is not None:
+        return _named(name, str(weights))
+    own = user_folder() / f"{name}{SUFFIX}"
+    if own.is_file():
+        return WeightsFile(own, "user folder")
+    shipped = shipped_weights(component)
+    if shipped is None:
+        raise WeightsError(
+            f"model {name!r} has no weights; train it with `restorekit train {name} --data FOLDER -o RUN` and give"
+            " --weights RUN"
+        )
+    verify(shipped)
+    plugin = component.plugin
+    return WeightsFile(shipped.path, f"shipped ({plugin.distribution} {plugin.version})")
+
+
+def default_model(registry: Registry) -> str:
+    """Return the one model that has weights. Raises `WeightsError` when there is none, or more than one."""
+    ready = [registry.unique_name(c) for c in registry.components("model") if has_weights(c)]
+    if len(ready) == 1:
+        return ready[0]
+    if not ready:
+        raise WeightsError(
+            "no installed model has weights; install one, such as `pip install restorekit-attngan`, or train one"
+        )
+    raise WeightsError(f"several models are ready; choose one with --model: {', '.join(ready)}")

@@ -1,0 +1,76 @@
+"""Shipped weights: a ``manifest.json`` in a plugin's package names each file and its SHA-256."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from restorekit.errors import WeightsError
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """One file of a manifest."""
+
+    model: str
+    path: Path
+    sha256: str
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def folder_of(location: str) -> Path:
+    """Return the folder that ``"package:folder"`` names, without importing the package's parents' contents.
+
+    Raises `WeightsError` when the package is not installed.
+    """
+    package, _, folder = location.partition(":")
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise WeightsError(f"weights location {location!r}: there is no installed package {package!r}")
+    return Path(next(iter(spec.submodule_search_locations))) / folder
+
+
+def read_manifest(folder: Path) -> dict[str, Shipped]:
+    """Return the manifest of a folder by model name; empty when there is none.
+
+    Raises `WeightsError` when the manifest is damaged.
+    """
+    path = folder / MANIFEST
+    if not path.exists():
+        return {}
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return {
+            model: Shipped(model, folder / item["file"], item["sha256"]) for model, item in values.items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WeightsError(f"{path} is damaged ({error}); reinstall the plugin") from error
+
+
+def verify(shipped: Shipped) -> None:
+    """Raise `WeightsError` when a shipped file is absent or does not have its recorded SHA-256."""
+    if not shipped.path.is_file():
+        raise WeightsError(f"weights of {shipped.model!r} are missing: {shipped.path}; reinstall the plugin")
+    found = file_sha256(shipped.path)
+    if found != shipped.sha256:
+        raise WeightsError(
+            f"{shipped.path} is damaged: its SHA-256 is {found[:16]}… and the manifest says"
+            f" {shipped.sha256[:16]}…; reinstall the plugin"
+        )
+
+
+def add_to_manifest(folder: Path, model: str, file: str) -> None:
+    """Record a file of the folder as the weights of `model`."""
+    known = {name: {"file": s.path.name, "sha256": s.sha256} for name, s in read_manifest(folder).items()}
+    known[model] = {"file": file, "sha256": file_sha256(folder / file)}
+    (folder / MANIFEST).write_text(json.dumps(dict(sorted(known.items())), indent=2) + "\n", encoding="utf-8")
