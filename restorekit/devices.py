@@ -16,7 +16,8 @@ _DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def pick_device(name: str | torch.device = "auto") -> torch.device:
-    """Return the device called `name`: ``auto`` (CUDA, else MPS, else CPU), ``cpu``, ``cuda``, ``cuda:N``, ``mps``.
+    """Return the device called `name`: ``auto`` (CUDA, else MPS, else CPU), ``cpu``, ``cuda``, ``cuda:N``,
+    ``mps``.
 
     Raises `RestorekitError` when the name is unknown or this machine has no such device.
     """
@@ -28,7 +29,7 @@ def pick_device(name: str | torch.device = "auto") -> torch.device:
     kind, _, index = text.partition(":")
     if kind not in _DEVICES[1:] or (index and not index.isdecimal()):
         raise RestorekitError(
-            f"device {text!r} is unknown; use one of {', '.join(_DEVICES)} or cuda:N.{closest(kind, _DEVICES)}"
+            f"device {text!r} is unknown; use {', '.join(_DEVICES)} or cuda:N.{closest(kind, _DEVICES)}"
         )
     if kind == "cuda" and not torch.cuda.is_available():
         raise RestorekitError(
@@ -79,9 +80,9 @@ def _has_bf16(device: torch.device) -> bool:
     import torch
 
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":
         # Emulated bf16 is slower than fp32; torch has no public question for the real one.
         probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-        return any(getattr(torch.cpu, probe, bool)() for probe in probes)
+        return any(bool(getattr(torch.cpu, probe, bool)()) for probe in probes)
     return False

@@ -216,9 +216,7 @@ def test_palette_and_cmyk_become_rgb_and_say_so(tmp_path):
     colours.save(tmp_path / "a.png")
     picture = through(tmp_path / "a.png", tmp_path / "b.png")
     assert "palette" in picture.notes[0]
-    np.testing.assert_array_equal(
-        np.asarray(Image.open(tmp_path / "b.png")), np.asarray(colours.convert("RGB"))
-    )
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "b.png")), np.asarray(colours.convert("RGB")))
     Image.new("CMYK", (8, 8), (0, 255, 255, 0)).save(tmp_path / "c.jpg", quality=100)
     picture = through(tmp_path / "c.jpg", tmp_path / "d.jpg")
     assert "CMYK" in picture.notes[0]

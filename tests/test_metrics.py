@@ -21,6 +21,15 @@ RAIN100L = Path(__file__).resolve().parents[1] / ".." / "shared" / "data" / "rai
 needs_rain100l = pytest.mark.skipif(not RAIN100L.is_dir(), reason="shared/data/rain100l is not here")
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Speed is stated for one core."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def pair(height=40, width=53, noise=12, seed=0):
     """A random clean 8-bit image and a noisy copy, [H, W, 3]."""
     rng = np.random.default_rng(seed)

@@ -75,9 +75,7 @@ def _status_bytes(field: str) -> int:
 def _return_free_memory() -> None:
     """Give freed heap pages back to the system, so that reusing them counts as growth again."""
     gc.collect()
-    with contextlib.suppress(
-        OSError, AttributeError
-    ):  # only glibc has it; elsewhere the growth is a lower bound
+    with contextlib.suppress(OSError, AttributeError):  # only glibc has it; elsewhere the growth is a lower bound
         ctypes.CDLL(None).malloc_trim(0)
 
 
@@ -131,20 +129,40 @@ def latency(call: Callable[[], Any], device: torch.device, first: float) -> floa
     return statistics.median(times)
 
 
-def throughput(restore: Callable[[Tensor], Any], image: Tensor, device: torch.device) -> tuple[float, int]:
-    """Return images per second of warm runs on CUDA and the batch: 8, halved while it does not fit."""
+def throughput(restorer: Any, image: Tensor) -> tuple[float, int]:
+    """Return warm images per second of the network on CUDA, and the batch: 8, halved while it does not fit.
+
+    The network itself is run: a restorer takes a batch image by image, so that none depends on the others.
+    """
     import torch
 
     batch = CUDA_BATCH
-    while batch > 1:
-        images = image.expand(batch, -1, -1, -1)
+    while True:
         try:
-            first = _timed(lambda images=images: restore(images), device)  # type: ignore[misc]
-            return batch / latency(lambda images=images: restore(images), device, first), batch  # type: ignore[misc]
+            call = _batch_call(restorer, image, batch)
+            first = _timed(call, restorer.device)
+            return batch / latency(call, restorer.device, first), batch
         except torch.OutOfMemoryError:
+            if batch == 1:
+                raise
             torch.cuda.empty_cache()
             batch //= 2
-    return 1 / latency(lambda: restore(image), device, 0.0), 1
+
+
+def _batch_call(restorer: Any, image: Tensor, batch: int) -> Callable[[], Any]:
+    import torch
+
+    from restorekit.devices import autocast
+    from restorekit.padding import pad_to_rule
+
+    padded, _ = pad_to_rule(image, getattr(restorer.generator, "size_rule", None) or SizeRule())
+    images = padded.repeat(batch, 1, 1, 1).to(memory_format=torch.channels_last)
+
+    def call() -> None:
+        with torch.inference_mode(), autocast(restorer.device, restorer.precision):
+            restorer.generator(images)
+
+    return call
 
 
 def measure(restorer: Any, image: Tensor) -> Cost:
@@ -159,7 +177,7 @@ def measure(restorer: Any, image: Tensor) -> Cost:
     median = latency(lambda: restorer.restore_tensor(image), device, first)
     rate, batch = (1 / median, 1)
     if device.type == "cuda":
-        rate, batch = throughput(restorer.restore_tensor, image, device)
+        rate, batch = throughput(restorer, image)
     height, width = image.shape[-2:]
     count, notes = _macs_or_note(restorer.generator, height, width)
     return Cost(
@@ -187,15 +205,16 @@ def _macs_or_note(network: nn.Module, height: int, width: int) -> tuple[int | No
 def adaptive_cost(restorer: Any, seconds: list[float], growth: int | None, height: int, width: int) -> Cost:
     """Return the cost of a model that trains on each image: `seconds` of each, adaptation included."""
     median = statistics.median(seconds)
+    network = restorer.generator
     return Cost(
         height=height,
         width=width,
-        parameters=parameter_count(restorer.generator),
+        parameters=None if network is None else parameter_count(network),
         macs=None,
         latency=median,
         throughput=1 / median if median else None,
         batch=1,
-        memory=None if growth is None else growth + weight_bytes(restorer.generator),
+        memory=growth,  # it builds its network while it adapts
         device=device_name(restorer.device),
         precision=str(restorer.precision),
         notes=("it trains on each image: latency includes that, MACs depend on the budget",),

@@ -66,6 +66,5 @@ class Bar:
         """Say at once what went wrong."""
         if state != "done":
             self._lines.stop_task(self._task)
-            self.console.print(
-                f"  {state}: {note}", style="yellow" if state == "no weights" else "red", markup=False
-            )
+            note = note if note.startswith(state) else f"{state}: {note}"
+            self.console.print(f"  {note}", style="yellow" if state == "no weights" else "red", markup=False)

@@ -31,9 +31,9 @@ class ImageRecord:
 class Cost:
     """What a model costs at one image size, measured in the same run.
 
-    `parameters` of the generator; `macs`: multiply-accumulates of one image, padded as the generator asks; `latency`:
-    median seconds per image at batch 1; `throughput`: images per second at `batch`; `memory`: bytes of weights
-    plus the peak growth while one image is restored. None: could not be measured, `notes` say why.
+    `parameters` of the generator; `macs`: multiply-accumulates of one image, padded as the generator asks;
+    `latency`: median seconds per image at batch 1; `throughput`: images per second at `batch`; `memory`:
+    bytes of weights plus the peak growth while one image is restored. None: not measured, or does not apply.
     """
 
     height: int
@@ -92,12 +92,10 @@ def plain(value: Any) -> Any:
 
 
 def image_from_plain(line: Mapping[str, Any]) -> ImageRecord:
-    """Read an `ImageRecord` back from a line's values. Raises `KeyError` or `ValueError` when it is not one."""
+    """Read an `ImageRecord` back from a line's values. Raises `KeyError` when a field is missing."""
     scores = {str(k): float(v) for k, v in line["scores"].items()}
     seconds = None if line["seconds"] is None else float(line["seconds"])
-    return ImageRecord(
-        str(line["model"]), str(line["image"]), int(line["height"]), int(line["width"]), scores, seconds
-    )
+    return ImageRecord(str(line["model"]), str(line["image"]), int(line["height"]), int(line["width"]), scores, seconds)
 
 
 def cost_from_plain(line: Mapping[str, Any]) -> Cost:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from restorekit.data.sets import RawSample
 
 DEGRADED = "degraded input"
-# Seconds that a model which trains on each image gets per image: with a built-in set of some 20 images two minutes.
+# Seconds per image for a model that trains on each one: two minutes for a built-in set of some 20 images.
 ADAPT_SECONDS = 6.0
 CUDA_SCORERS = 4
 
@@ -103,6 +103,9 @@ def run(
     becomes a row with its error (`Report.failed`).
     Raises `DataError`, `UnknownNameError` or `WeightsError` for what concerns the whole benchmark.
     """
+    from restorekit.devices import pick_device, pick_precision
+
+    pick_precision(precision, pick_device(device))  # a wrong option concerns all models: say so at once
     chosen = select(models)
     given = _checked_weights({k: str(v) for k, v in (weights or {}).items()}, chosen)
     image_set = open_set(dataset)
@@ -112,18 +115,19 @@ def run(
     settings = Settings(device, precision, given, budget_seconds, budget_steps)
     bench = Benchmark(samples, store, settings, progress or Silent())
     rows = bench.rows(chosen)
-    report = Report.of(samples, rows, images=bench.pictures)
+    report = Report.of(samples, rows, bench.pictures, folder)
     report.write(folder)
     return report
 
 
-def _checked_weights(weights: dict[str, str], chosen: Iterable[Component]) -> dict[str, str]:
+def _checked_weights(weights: dict[str, str], chosen: Sequence[Component]) -> dict[str, str]:
     """Return the weights by component id. Raises `WeightsError` for a file of a model that is not run."""
     by_name = {name: c.id for c in chosen for name in (c.id, c.entry.name)}
     for name in weights:
         if name not in by_name:
             raise WeightsError(
-                f"--weights names the model {name!r}, which is not among those run: {', '.join(sorted(set(by_name)))}"
+                f"--weights names the model {name!r}, which is not among those run:"
+                f" {', '.join(sorted({c.id for c in chosen}))}"
             )
     return {by_name[name]: path for name, path in weights.items()}
 
@@ -167,17 +171,18 @@ class Benchmark:
 
     def model(self, component: Component) -> Row:
         """Run one model over all images; whatever goes wrong becomes the row's note."""
-        from restorekit.benchmark.loading import NoWeights, load_model
+        from restorekit.benchmark.loading import NoWeightsError, load_model
 
         name = registry().unique_name(component)
         facts = ModelFacts(name, task=", ".join(component.entry.tasks))
         self.progress.start(name, len(self.samples))
         row = Row(facts, "failed")
+        self._error_file(name).unlink(missing_ok=True)  # of an earlier run
         try:
             run = ModelRun(self, load_model(component, name, self.settings), row)
             run.all()
             row.state = "done"
-        except NoWeights as absent:
+        except NoWeightsError as absent:
             row.state, row.note = "no weights", str(absent)
         except Exception as error:  # a plugin may raise anything; the other models must still run
             row.note = self._failure(name, error)
@@ -186,9 +191,12 @@ class Benchmark:
         self.progress.finish(row.state, row.note)
         return row
 
+    def _error_file(self, name: str) -> Path:
+        return self.store.folder / "errors" / f"{name.replace('/', '-')}.txt"
+
     def _failure(self, name: str, error: Exception) -> str:
         """Keep the traceback in a file, and return the error in one line."""
-        path = self.store.folder / "errors" / f"{name.replace('/', '-')}.txt"
+        path = self._error_file(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
         text = " ".join(str(error).split())
@@ -281,7 +289,7 @@ class ModelRun:
         """Restore image by image. On CUDA scores are computed beside the model; on CPU they would slow it."""
         waiting: deque[Future[ImageRecord]] = deque()
         workers = CUDA_SCORERS if self.restorer.device.type == "cuda" else 0
-        pool = ThreadPoolExecutor(workers) if workers else None
+        pool = ThreadPoolExecutor(workers, initializer=_single_threaded) if workers else None
         try:
             for name in self.bench.samples.names:
                 if name in self.done:
@@ -302,8 +310,6 @@ class ModelRun:
 
     def _restore(self, sample: RawSample) -> Callable[[], ImageRecord]:
         """Restore one image and return what is left to do: keep its picture and score it."""
-        import torch
-
         image = _tensor(sample.degraded, self.restorer.device)
         start = time.perf_counter()
         if self.row.facts.adaptive and self.growth is None:
@@ -314,10 +320,6 @@ class ModelRun:
             restored = self.restorer.restore_tensor(image)
         pixels = restored.detach().float().cpu().reshape(3, *image.shape[-2:]).permute(1, 2, 0)
         seconds = time.perf_counter() - start
-        if not bool(torch.isfinite(pixels).all()):
-            raise RestorekitError(
-                f"the output for image {sample.name!r} is not finite (NaN or infinite); try --precision fp32"
-            )
         return lambda: self._finish(sample, np.ascontiguousarray(pixels.numpy()), seconds)
 
     def _finish(self, sample: RawSample, restored_HWC: NDArray[np.float32], seconds: float) -> ImageRecord:
@@ -328,6 +330,13 @@ class ModelRun:
         self.done[record.image] = record
         self.bench.store.add(record, self.row.facts, self.key)
         self.bench.progress.advance()
+
+
+def _single_threaded() -> None:
+    """Keep a scoring thread from spreading over the cores that the others use."""
+    import torch
+
+    torch.set_num_threads(1)
 
 
 def _tensor(pixels_HWC: NDArray[np.uint8], device: Any) -> Tensor:

@@ -44,9 +44,7 @@ class Samples:
 
     def __init__(self, image_set: ImageSet, positions: Sequence[int] | None = None) -> None:
         if len(image_set) == 0:
-            raise DataError(
-                f"data set {image_set.label!r} has no images; check it with `restorekit data check`"
-            )
+            raise DataError(f"data set {image_set.label!r} has no images; check it with `restorekit data check`")
         self._set = image_set
         self._positions = list(range(len(image_set))) if positions is None else list(positions)
         self._kept: dict[int, RawSample] = {}

@@ -1,8 +1,8 @@
 """Statistics over per-image scores: bootstrap intervals, paired gains, paired tests with Holm correction.
 
-A PSNR is infinite when an image equals the clean one exactly. Infinite values have no finite mean, so means and
-intervals are taken over the finite values and the number left out is reported beside them; ranks and comparisons
-("worse than the input") use all of them.
+A PSNR is infinite when an image equals the clean one exactly. Infinite values have no finite mean, so means
+and intervals are taken over the finite values and the number left out is reported beside them; ranks and
+comparisons ("worse than the input") use all of them.
 """
 
 from __future__ import annotations
@@ -101,8 +101,8 @@ def worst(names: Sequence[str], gains: Values, k: int) -> list[tuple[str, float]
 def wilcoxon(gains: Values) -> float:
     """Return the two-sided p value of the Wilcoxon signed-rank test that the median of `gains` is 0.
 
-    Zero differences are dropped (Wilcoxon's own treatment); infinite ones take the outermost ranks. Without any
-    non-zero difference p is 1.
+    Zero differences are dropped (Wilcoxon's own treatment); infinite ones take the outermost ranks. Without
+    any non-zero difference p is 1.
     """
     from scipy.stats import wilcoxon as signed_rank
 

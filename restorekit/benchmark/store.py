@@ -22,7 +22,7 @@ OUTPUTS = "outputs"
 
 
 class Store:
-    """The lines of one output folder. Lines of another data set, weights or settings are dropped, not mixed."""
+    """The lines of one output folder; those of other data, weights or settings are dropped, never mixed."""
 
     def __init__(self, folder: Path, label: str, fingerprint: str, fresh: bool = False) -> None:
         """Open `folder`, making it when needed.
@@ -40,9 +40,7 @@ class Store:
             self._lines = self._read()
             self._rewrite()
         except OSError as error:
-            raise DataError(
-                f"output folder {folder} cannot be used: {error}; choose another with -o"
-            ) from error
+            raise DataError(f"output folder {folder} cannot be used: {error}; choose another with -o") from error
 
     def _clear(self) -> None:
         self.path.unlink(missing_ok=True)
@@ -56,9 +54,7 @@ class Store:
         for text in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 line = json.loads(text)
-            except (
-                json.JSONDecodeError
-            ):  # a line that a killed process left half-written: its image is redone
+            except json.JSONDecodeError:  # a line that a killed process left half-written: its image is redone
                 continue
             if not isinstance(line, dict):
                 continue
@@ -110,16 +106,24 @@ class Store:
 
     def add(self, record: ImageRecord | Cost, facts: ModelFacts, key: str) -> None:
         """Write one record, with what it depends on."""
-        self._append(
-            {
-                "type": "cost" if isinstance(record, Cost) else "image",
-                "key": key,
-                "dataset": self.label,
-                "fingerprint": self.fingerprint,
-                **as_values(facts),
-                **as_values(record),
-            }
-        )
+        line = {
+            "type": "cost" if isinstance(record, Cost) else "image",
+            "key": key,
+            "dataset": self.label,
+            "fingerprint": self.fingerprint,
+            **as_values(facts),
+            **as_values(record),
+        }
+        self._drop_same(line)
+        self._append(line)
+
+    def _drop_same(self, line: dict[str, Any]) -> None:
+        """Forget an earlier line of the same image or cost, such as one whose restored picture was deleted."""
+        fields = ("type", "model", "key", "image", "height", "width")
+        kept = [old for old in self._lines if any(old.get(f) != line.get(f) for f in fields)]
+        if len(kept) != len(self._lines):
+            self._lines = kept
+            self._rewrite()
 
     def output(self, model: str, image: str) -> Path:
         """Return where the restored image is kept."""

@@ -28,8 +28,8 @@ from restorekit.version import __version__
 
 WORST = 3
 BUILTIN = (
-    "These are synthetic pictures that ship with restorekit, for testing only: their scores cannot be compared with"
-    " published ones."
+    "These are synthetic pictures that ship with restorekit, for testing only: their scores cannot be"
+    " compared with published ones."
 )
 UNPAIRED = "This set has no clean images: outputs and timings only, no scores."
 INFINITE = "+n∞: n outputs equal the clean image exactly (infinite PSNR); means and intervals are over the others."
@@ -39,8 +39,8 @@ INFINITE = "+n∞: n outputs equal the clean image exactly (infinite PSNR); mean
 class RowSummary:
     """One row with its statistics. `title` holds the network's width, and the task when it is another one.
 
-    `means` and `gains` (over the degraded input, paired) by metric id; `worse`: share of images in [0, 1] that score
-    below the input, and `worst` the images with the smallest gain, both by `HEADLINE`.
+    `means` and `gains` (over the degraded input, paired) by metric id; `worse`: share of images, in [0, 1],
+    that score below the input, and `worst` the images with the smallest gain, both by `HEADLINE`.
     """
 
     row: Row
@@ -90,7 +90,7 @@ class Summary:
 
 
 def title_of(row: Row, task: str) -> tuple[str, bool]:
-    """Return the name as tables show it, ``pix2pix (ngf 8) (rain-streak)``, and whether its task is another."""
+    """Return the name in tables, ``pix2pix (ngf 8) (rain-streak)``, and whether its task is another."""
     facts = row.facts
     width = f" ({facts.network_width})" if facts.network_width else ""
     other = bool(task and facts.task) and task not in facts.task.split(", ") and row.state != "input"
@@ -131,9 +131,7 @@ def summarize(samples: Samples, rows: Sequence[Row]) -> Summary:
     notes = [BUILTIN] if samples.is_builtin else []
     notes += [UNPAIRED] if not samples.paired else []
     notes += [INFINITE] if any(i.infinite for s in summaries for i in s.means.values()) else []
-    return Summary(
-        samples.label, samples.task, samples.paired, len(samples), metrics, summaries, tests, tuple(notes)
-    )
+    return Summary(samples.label, samples.task, samples.paired, len(samples), metrics, summaries, tests, tuple(notes))
 
 
 def _row_values(row: RowSummary) -> dict[str, Any]:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 ABSENT = "–"
+WIDE = 110
+_NARROW_PROTOCOLS = ("rgb", "y-matlab", "qian2018")
 _GAIN = f"gain dB ({HEADLINE.removeprefix('psnr-')}) [95 %]"
 
 
@@ -144,7 +146,18 @@ def csv_text(summary: Summary) -> str:
     intervals = ("mean", "low", "high", "infinite")
     columns = [f"{m}_{part}" for m in summary.metrics for part in intervals]
     columns += [f"gain_{m}_{part}" for m in summary.metrics for part in intervals]
-    names = ("parameters", "macs", "latency", "throughput", "batch", "memory", "height", "width", "device", "precision")
+    names = (
+        "parameters",
+        "macs",
+        "latency",
+        "throughput",
+        "batch",
+        "memory",
+        "height",
+        "width",
+        "device",
+        "precision",
+    )
     first = ["dataset", "images", "model", "title", "task", "state", "note", "network_width", "weights"]
     writer.writerow([*first, *columns, "share_worse", *names])
     for row in summary.rows:
@@ -159,30 +172,41 @@ def csv_text(summary: Summary) -> str:
     return text.getvalue()
 
 
-def terminal(summary: Summary) -> Table:
-    """Return a narrower table, some 110 columns wide, for a terminal."""
+def terminal(summary: Summary, columns: int = WIDE) -> Table:
+    """Return the table for a terminal of so many `columns`, two lines a row: SSIM stands below PSNR.
+
+    Below 110 columns one protocol and the cost other than latency are left out.
+    """
+    from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    shown = summary.protocols
-    table = Table(title=heading(summary), title_style="bold", title_justify="left", caption_justify="left")
-    table.add_column("model", overflow="fold", min_width=14)
-    for protocol in shown:
-        table.add_column(Text(f"PSNR / SSIM\n{protocol}"), justify="right", no_wrap=True)
-    if summary.paired:
-        table.add_column(Text("gain dB rgb\n[95 %]"), justify="right")
-        table.add_column("worse", justify="right", no_wrap=True)
-    for name in ("params", "MACs", "latency", "memory"):
-        table.add_column(name, justify="right", no_wrap=True)
+    protocols = _shown(summary, columns)
+    table = Table(title=heading(summary), title_style="bold", title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("model", overflow="fold", min_width=18)
+    names = [f"PSNR\nSSIM\n{p}" for p in protocols]
+    names += ["gain dB rgb\n[95 %]", "worse"] if summary.paired else []
+    names += ["params\nMACs", "latency\nmemory"] if columns >= WIDE else ["latency"]
+    for name in names:
+        table.add_column(Text(name), justify="right", no_wrap=True)
     for row in summary.rows:
-        table.add_row(*(Text(cell) for cell in _terminal_cells(row, summary)))
+        table.add_row(*(Text(cell) for cell in _terminal_cells(row, summary, columns)))
     return table
 
 
-def _terminal_cells(row: RowSummary, summary: Summary) -> list[str]:
-    full = cells(row, summary)
-    kept = [cell for i, cell in enumerate(full[:-1]) if i != len(full) - 3]
-    return [cell.replace(" / ", "/") if 0 < i <= len(summary.protocols) else cell for i, cell in enumerate(kept)]
+def _shown(summary: Summary, columns: int) -> tuple[str, ...]:
+    return tuple(p for p in summary.protocols if columns >= WIDE or p in _NARROW_PROTOCOLS)
+
+
+def _terminal_cells(row: RowSummary, summary: Summary, columns: int) -> list[str]:
+    title = row.title.replace(" (", "\n(", 1)
+    if row.row.state in ("failed", "no weights"):
+        title += f"\n({row.row.state})"
+    scores = [quality(row, p).replace(" / ", "\n") for p in _shown(summary, columns)]
+    gains = [gain(row).replace(" [", "\n["), percent(row.worse)] if summary.paired else []
+    count, macs, latency, _, memory = _costs(row.row.cost)
+    costs = [f"{count}\n{macs}", f"{latency}\n{memory}"] if columns >= WIDE else [latency]
+    return [title, *scores, *gains, *costs]
 
 
 def remarks(summary: Summary) -> list[str]:

@@ -152,9 +152,7 @@ def _leaks(reports: Sequence[Any]) -> list[dict[str, Any]]:
     for place, first in enumerate(reports):
         for second in reports[place + 1 :]:
             leaks = close_pairs(list(first.hashes), list(second.hashes))
-            found.append(
-                {"first": first.label, "second": second.label, "pairs": [list(leak) for leak in leaks]}
-            )
+            found.append({"first": first.label, "second": second.label, "pairs": [list(leak) for leak in leaks]})
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import textwrap
 from collections.abc import Sequence
 from typing import Any
@@ -38,12 +39,12 @@ def echo_json(value: Any) -> None:
 
 
 def echo_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows in aligned columns; the last column is cut to the width of the terminal."""
+    """Print rows in aligned columns; on a terminal the last column is cut to fit."""
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)][:-1]
     room = max(30, shutil.get_terminal_size((110, 24)).columns - sum(widths) - 2 * len(widths))
     for row in (header, *rows):
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        last = textwrap.shorten(row[-1], room, placeholder=" ...")
+        last = textwrap.shorten(row[-1], room, placeholder=" ...") if sys.stdout.isatty() else row[-1]
         click.echo("  ".join((*cells, last)).rstrip())
 
 

@@ -7,13 +7,20 @@ from typing import Any
 import click
 
 from restorekit.cli.listing import ComponentName, describe, echo_json, echo_table
+from restorekit.errors import WeightsError
 from restorekit.plugin.registry import Component, Registry, registry
+from restorekit.weights import weights_state
+
+
+def _weights(component: Component) -> str:
+    try:
+        return weights_state(component.entry)
+    except WeightsError:  # listing goes on; using the model says what is wrong
+        return "damaged"
 
 
 def _row(component: Component, found: Registry) -> dict[str, Any]:
-    from restorekit.weights import weights_state
-
-    return {**describe(component, found), "weights": weights_state(component.entry)}
+    return {**describe(component, found), "weights": _weights(component)}
 
 
 def _list(as_json: bool) -> None:
@@ -25,8 +32,7 @@ def _list(as_json: bool) -> None:
         click.echo("No models are installed. Install one with: pip install restorekit-attngan")
     else:
         table = [
-            [row["name"], row["plugin"], ", ".join(row["tasks"]) or "-", row["weights"], row["summary"]]
-            for row in rows
+            [row["name"], row["plugin"], ", ".join(row["tasks"]) or "-", row["weights"], row["summary"]] for row in rows
         ]
         echo_table(["name", "plugin", "task", "weights", "summary"], table)
 

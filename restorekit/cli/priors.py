@@ -77,8 +77,7 @@ def _prior_with(method: str, name: str) -> Any:
     if not callable(getattr(prior, method, None)):
         what = "be drawn" if method == "draw" else "be applied to image files"
         raise PluginError(
-            f"prior {name!r} cannot {what}: it has no method {method!r}; use another one of"
-            " `restorekit priors`"
+            f"prior {name!r} cannot {what}: it has no method {method!r}; use another one of `restorekit priors`"
         )
     return prior
 

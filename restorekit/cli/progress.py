@@ -10,7 +10,14 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from restorekit.data.sets import ImageSet
 from restorekit.recipe import Recipe
@@ -19,7 +26,9 @@ OnStep = Callable[[int, dict[str, float]], None]
 
 
 def _headline(values: dict[str, float]) -> str:
-    shown = [f"{name.removeprefix('val/')} {value:.4g}" for name, value in values.items() if "norm" not in name]
+    shown = [
+        f"{name.removeprefix('val/')} {value:.4g}" for name, value in values.items() if "norm" not in name
+    ]
     return "  ".join(shown[:6])
 
 
@@ -37,7 +46,9 @@ def training_progress(
     if quiet or os.environ.get("RANK", "0") != "0":
         yield lambda step, values: None
         return
-    held = f", validating on {len(validation)} of {validation.label}" if validation else ", without validation"
+    held = (
+        f", validating on {len(validation)} of {validation.label}" if validation else ", without validation"
+    )
     click.echo(f"training {recipe.name} on {len(images)} images of {images.label}{held}, into {run}")
     if not sys.stderr.isatty():
         yield print_values
@@ -49,6 +60,8 @@ def training_progress(
         def on_step(step: int, values: dict[str, float]) -> None:
             bar.update(task, completed=step)
             if any(name.startswith("val/") for name in values):
-                bar.console.print(f"step {step}  {_headline({k: v for k, v in values.items() if 'val/' in k})}")
+                bar.console.print(
+                    f"step {step}  {_headline({k: v for k, v in values.items() if 'val/' in k})}"
+                )
 
         yield on_step

@@ -56,15 +56,25 @@ def _validation(images: ImageSet, given: str | None, recipe: Recipe) -> tuple[Im
 
 @click.command("train")
 @click.argument("model")
-@click.option("--data", required=True, multiple=True, help="Data set or folder to train on; repeat to join several.")
+@click.option(
+    "--data", required=True, multiple=True, help="Data set or folder to train on; repeat to join several."
+)
 @click.option("--val", help="Data set or folder to validate on; 'none' for none. Default: a held-out tenth.")
 @click.option("-o", "--output", "run", type=click.Path(path_type=Path), help="The run's folder. [runs/MODEL]")
-@click.option("--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Change a field of the recipe.")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Change a field of the recipe."
+)
 @click.option("--recipe", "file", type=click.Path(path_type=Path), help="Train this TOML recipe, as MODEL.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
-@click.option("--precision", type=click.Choice(["auto", "bf16", "fp16", "fp32"]), help="Sets the recipe's precision.")
-@click.option("--compile", "compiled", type=click.Choice(["auto", "on", "off"]), default="auto", show_default=True)
-@click.option("--max-steps", type=click.IntRange(1), help="Stop after this step; the same command goes on later.")
+@click.option(
+    "--precision", type=click.Choice(["auto", "bf16", "fp16", "fp32"]), help="Sets the recipe's precision."
+)
+@click.option(
+    "--compile", "compiled", type=click.Choice(["auto", "on", "off"]), default="auto", show_default=True
+)
+@click.option(
+    "--max-steps", type=click.IntRange(1), help="Stop after this step; the same command goes on later."
+)
 @click.option("--log-every", type=click.IntRange(1), default=20, show_default=True)
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar.")
 def command(

@@ -73,8 +73,7 @@ def _safe_parts(archive: Path, name: str) -> tuple[str, ...]:
     parts = PurePosixPath(posix).parts
     if posix.startswith("/") or PureWindowsPath(name).drive or ".." in parts or "\0" in name:
         raise DataError(
-            f"{archive}: the member {name!r} would be written outside the target folder; nothing was"
-            " imported."
+            f"{archive}: the member {name!r} would be written outside the target folder; nothing was imported."
         )
     return parts
 
@@ -132,13 +131,9 @@ def _readable(archive: Path) -> Iterator[None]:
     try:
         yield
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, LZMAError, EOFError) as error:
-        raise DataError(
-            f"{archive}: the archive is damaged or incomplete ({error}). Get it again."
-        ) from error
+        raise DataError(f"{archive}: the archive is damaged or incomplete ({error}). Get it again.") from error
     except (RuntimeError, NotImplementedError) as error:  # zipfile: a password, or an unknown compression
-        raise DataError(
-            f"{archive}: cannot be unpacked ({error}). Unpack it yourself and give the folder."
-        ) from error
+        raise DataError(f"{archive}: cannot be unpacked ({error}). Unpack it yourself and give the folder.") from error
 
 
 def unpack_images(archive: Path, target: Path, limits: Limits | None = None) -> None:

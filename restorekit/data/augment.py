@@ -74,14 +74,15 @@ def augment(batch: Batch, data: Data) -> Batch:
 
     The batch must carry keys. With ``data.synthesis`` the images are taken as clean, and degraded here.
     """
-    assert batch.key is not None
-    batch = _geometry(to_float(batch), data.augment, batch.key)
+    key = batch.key
+    assert key is not None
+    batch = _geometry(to_float(batch), data.augment, key)
     if data.augment.brightness:
-        batch = _brightness(batch, data.augment.brightness, batch.key)
+        batch = _brightness(batch, data.augment.brightness, key)
     if data.synthesis:
         clean = batch.degraded if batch.clean is None else batch.clean
-        degraded, mask = synthesize(clean, batch.key, data.synthesis.task, data.synthesis.preset)
+        degraded, mask = synthesize(clean, key, data.synthesis.task, data.synthesis.preset)
         batch = batch.replace(degraded=degraded, clean=clean, mask=mask)
     if data.augment.drops:
-        batch = _more_drops(batch, data.augment.drops, batch.key)
+        batch = _more_drops(batch, data.augment.drops, key)
     return batch

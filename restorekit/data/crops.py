@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -34,8 +34,9 @@ class Planes:
 
     def map(self, change: Callable[[Pixels], Pixels]) -> Planes:
         """Return the planes with `change` applied to each; it sees height and width as axes -3 and -2."""
-        arrays = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "name"}
-        return replace(self, **{k: change(v) for k, v in arrays.items() if v is not None})
+        others = (self.clean, self.mask, self.references)
+        clean, mask, references = (None if plane is None else change(plane) for plane in others)
+        return Planes(self.name, change(self.degraded), clean, mask, references)
 
     @property
     def bytes(self) -> int:
@@ -81,9 +82,7 @@ class CropSource:
     to `size_rule`.
     """
 
-    def __init__(
-        self, images: ImageSet, data: Data, size_rule: SizeRule, referencer: Referencer | None = None
-    ) -> None:
+    def __init__(self, images: ImageSet, data: Data, size_rule: SizeRule, referencer: Referencer | None = None) -> None:
         self.images = images
         self.data = data
         self.size_rule = size_rule
@@ -129,9 +128,7 @@ class CropSource:
         side = self.data.crop
         top = int(rng.integers(max(0, height - side) + 1))
         left = int(rng.integers(max(0, width - side) + 1))
-        return planes.map(
-            lambda plane: _pad_to(plane[..., top : top + side, left : left + side, :], side, side)
-        )
+        return planes.map(lambda plane: _pad_to(plane[..., top : top + side, left : left + side, :], side, side))
 
 
 def _stack(arrays: list[Pixels | None]) -> Tensor | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,15 +30,12 @@ def _problem(path: Path, error: Exception) -> ImageError:
 
     if isinstance(error, Image.DecompressionBombError):
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
-        return ImageError(
-            f"{path}: the image is enormous; at most {limit:,} pixels are read. Make it smaller."
-        )
+        return ImageError(f"{path}: the image is enormous; at most {limit:,} pixels are read. Make it smaller.")
     if isinstance(error, FileNotFoundError):
         return ImageError(f"{path}: no such file.")
     if isinstance(error, UnidentifiedImageError):
         return ImageError(
-            f"{path}: not an image that can be read (a damaged header, or another kind of file)."
-            " Replace or remove it."
+            f"{path}: not an image that can be read (a damaged header, or another kind of file). Replace or remove it."
         )
     return ImageError(f"{path}: cannot be read, the file is truncated or damaged ({error}). Replace it.")
 
@@ -71,8 +69,27 @@ def read_rgb8(path: Path | str) -> NDArray[np.uint8]:
         raise _problem(path, error) from error
 
 
+def _png_has_exif(path: Path) -> bool:
+    """Walk the chunks of a PNG (length, type, data, checksum) without reading their data."""
+    with path.open("rb") as file:
+        file.seek(8)
+        while len(head := file.read(8)) == 8 and head[4:] != b"IEND":
+            if head[4:] == b"eXIf":
+                return True
+            file.seek(int.from_bytes(head[:4], "big") + 4, os.SEEK_CUR)
+    return False
+
+
+def _has_exif(image: Image.Image, path: Path) -> bool:
+    """Whether EXIF data may turn the image against the size that Pillow gives before decoding."""
+    if image.format == "PNG":
+        return _png_has_exif(path)  # to answer for EXIF data itself, Pillow decodes all of a PNG
+    return image.format != "TIFF"  # there, Pillow's size is the turned one
+
+
 def image_size(path: Path | str) -> tuple[int, int]:
-    """Return (height, width) in pixels from the header, EXIF orientation applied; decodes no pixels.
+    """Return (height, width) in pixels from the header, EXIF orientation applied; decodes no pixels
+    (but for a PNG with EXIF data).
 
     Raises `ImageError` as `read_rgb8` does.
     """
@@ -82,9 +99,7 @@ def image_size(path: Path | str) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
             width, height = image.size
-            # Asking a PNG without an EXIF chunk for EXIF would decode all of it.
-            cheap = image.format != "PNG" or "exif" in image.info
-            turned = cheap and image.getexif().get(_ORIENTATION, 1) in _SWAPS_AXES
+            turned = _has_exif(image, path) and image.getexif().get(_ORIENTATION, 1) in _SWAPS_AXES
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         raise _problem(path, error) from error
     return (width, height) if turned else (height, width)

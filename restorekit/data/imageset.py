@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -136,20 +137,29 @@ def file_set(label: str, task: str, pairs: tuple[FilePair, ...], paired: bool, n
     try:
         fingerprint = files_fingerprint(pairs)
     except OSError as error:
-        raise DataError(
-            f"{error.filename}: cannot be read ({error.strerror}). Import the data set again."
-        ) from error
+        raise DataError(f"{error.filename}: cannot be read ({error.strerror}). Import the data set again.") from error
     return ImageSet(label, task, paired, tuple(p.name for p in pairs), fingerprint, _Files(pairs), note)
 
 
-@functools.cache
-def _builtin_samples(task: str) -> tuple[RawSample, ...]:
-    from restorekit.data.builtin.sets import builtin_pairs
+class _Renderings:
+    """The built-in images of one task, rendered in order and only as far as they are asked for."""
 
-    return tuple(
-        RawSample(name, degraded, clean, (mask > 0).astype("uint8") * 255)
-        for name, degraded, clean, mask in builtin_pairs(task)
-    )
+    def __init__(self, task: str) -> None:
+        from restorekit.data.builtin.sets import builtin_pairs
+
+        self._coming = builtin_pairs(task)
+        self._done: list[RawSample] = []
+        self._lock = threading.Lock()
+
+    def __getitem__(self, index: int) -> RawSample:
+        with self._lock:
+            while len(self._done) <= index:
+                name, degraded, clean, mask = next(self._coming)
+                self._done.append(RawSample(name, degraded, clean, (mask > 0).astype("uint8") * 255))
+        return self._done[index]
+
+
+_renderings = functools.cache(_Renderings)
 
 
 @dataclass(frozen=True)
@@ -157,13 +167,20 @@ class _Builtin:
     task: str
 
     def __call__(self, index: int) -> RawSample:
-        return _builtin_samples(self.task)[index]
+        return _renderings(self.task)[index]
 
 
 def builtin_set(name: str, task: str) -> ImageSet:
-    """Return the built-in synthetic images of `task` under the label ``NAME@builtin``."""
-    from restorekit.data.builtin.sets import BUILTIN_VERSION
+    """Return the built-in synthetic images of `task` under the label ``NAME@builtin``.
 
-    names = tuple(sample.name for sample in _builtin_samples(task))
+    Raises `DataError` when there are none for that task.
+    """
+    from restorekit.data.builtin import photos
+    from restorekit.data.builtin.sets import BUILTIN_VERSION, RENDERINGS
+
+    if task not in RENDERINGS:
+        raise DataError(f"{name}: there are built-in images for {', '.join(RENDERINGS)}, not for {task or 'it'}.")
+    numbers = range(1, len(RENDERINGS[task]) + 1)
+    names = tuple(f"{photo.stem}-{number}" for photo in photos() for number in numbers)
     version = f"builtin-{task}-{BUILTIN_VERSION}"
     return ImageSet(f"{name}@builtin", task, True, names, version, _Builtin(task))

@@ -84,8 +84,7 @@ def image_tree(root: Path) -> Tree:
         tree[Path(folder)] = [path for path in paths if path.is_file()]
     if not any(tree.values()):
         raise DataError(
-            f"{root}: no image in it or in the folders below. Images are PNG, JPEG, WebP, TIFF, BMP, PPM or"
-            " PGM files."
+            f"{root}: no image in it or in the folders below. Images are PNG, JPEG, WebP, TIFF, BMP, PPM or PGM files."
         )
     return tree
 

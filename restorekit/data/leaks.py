@@ -65,9 +65,7 @@ def backgrounds(images: ImageSet | Iterable[tuple[str, NDArray[np.uint8]]]) -> l
     return _hashed(images)
 
 
-def close_pairs(
-    train: list[tuple[str, int]], test: list[tuple[str, int]], distance: int = DISTANCE
-) -> list[Leak]:
+def close_pairs(train: list[tuple[str, int]], test: list[tuple[str, int]], distance: int = DISTANCE) -> list[Leak]:
     """Return the pairs of (name, hash) that differ in at most `distance` bits, the closest first."""
     found = [
         Leak(a, b, bits)

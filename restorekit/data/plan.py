@@ -121,8 +121,7 @@ def known_split(card: DatasetCard, split: str) -> str:
     name = split.lower().replace("_", "-")
     if name not in card.splits:
         raise UnknownNameError(
-            f"{card.name} has no split {split!r}.{closest(name, card.splits)} It has:"
-            f" {', '.join(card.splits)}."
+            f"{card.name} has no split {split!r}.{closest(name, card.splits)} It has: {', '.join(card.splits)}."
         )
     return name
 

@@ -112,9 +112,7 @@ def writing(target: Path) -> Iterator[None]:
             why = "it cannot be written"
         else:
             why = str(error.strerror or error)
-        raise DataError(
-            f"{place}: {why}, or set {ENVIRONMENT} to another folder; nothing was imported."
-        ) from error
+        raise DataError(f"{place}: {why}, or set {ENVIRONMENT} to another folder; nothing was imported.") from error
 
 
 def _target_name(path: Path, taken: dict[Path, str], used: set[str]) -> str:
@@ -195,9 +193,7 @@ def _refuse_existing(plans: Sequence[SplitPlan], home: Path) -> None:
 
 
 def _check_space(plans: Sequence[SplitPlan], root: Path) -> None:
-    sources = {
-        path for plan in plans for p in plan.files.pairs for path in (p.degraded, p.clean, p.mask) if path
-    }
+    sources = {path for plan in plans for p in plan.files.pairs for path in (p.degraded, p.clean, p.mask) if path}
     needed = sum(path.stat().st_size for path in sources)
     free = shutil.disk_usage(root).free
     if needed > free:
@@ -223,9 +219,7 @@ class ImportOptions:
     limits: Limits | None = None
 
 
-def import_set(
-    card: DatasetCard, source: Path | str, options: ImportOptions | None = None
-) -> list[Installed]:
+def import_set(card: DatasetCard, source: Path | str, options: ImportOptions | None = None) -> list[Installed]:
     """Import a folder or an archive as the data set of `card`; returns what is now installed from it.
 
     Files without partner are left out and said in `Installed.missing`; a part of a set is accepted.
@@ -250,16 +244,12 @@ def _check_source(source: Path, options: ImportOptions) -> None:
     if not source.exists():
         raise DataError(f"{source}: no such file or folder.")
     if source.is_file() and not is_archive(source):
-        raise DataError(
-            f"{source}: not an archive that can be imported; use a folder or {', '.join(SUFFIXES)}."
-        )
+        raise DataError(f"{source}: not an archive that can be imported; use a folder or {', '.join(SUFFIXES)}.")
     if source.is_file() and options.link:
         raise DataError(f"{source}: --link needs a folder; the files of an archive cannot be linked to.")
 
 
-def _import(
-    card: DatasetCard, source: Path, options: ImportOptions, root: Path, staging: Path
-) -> list[Installed]:
+def _import(card: DatasetCard, source: Path, options: ImportOptions, root: Path, staging: Path) -> list[Installed]:
     folder = source
     if source.is_file():
         folder = staging / "unpacked" / source.name.split(".")[0]

@@ -46,7 +46,7 @@ class Engine:
         self.task = RecipeTask(recipe)
         self.task.to(runtime.device)
         for network in self.task.networks.values():
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            network.to(memory_format=torch.channels_last)
             network.train()
         self.ema = ModelEmaV3(self.generator, decay=recipe.ema) if recipe.ema else None
         self.updaters = {phase.name: self._updater(phase) for phase in self.task.phases}
@@ -110,9 +110,7 @@ class Engine:
         """Return the trained network wrapped for many processes, and every frozen one as it is."""
         return {n: (self.wrapped if n == phase.trains else self.task.networks)[n] for n in self.wrapped}
 
-    def _phase(
-        self, phase: TaskPhase, step: int, factor: float, micros: list[Batch], shared: Output | None
-    ) -> None:
+    def _phase(self, phase: TaskPhase, step: int, factor: float, micros: list[Batch], shared: Output | None) -> None:
         for name, network in self.task.networks.items():
             network.requires_grad_(name == phase.trains)
         updater = self.updaters[phase.name]

@@ -8,17 +8,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from restorekit.data.crops import Pixels
 from restorekit.data.sets import ImageSet
 from restorekit.data.synthesis import synthesize
 from restorekit.engine.order import sample_key
 from restorekit.engine.runtime import Runtime
 from restorekit.engine.task import size_rule_of
-from restorekit.metrics import PSNR, SSIM
+from restorekit.metrics.quality import PSNR, SSIM
 from restorekit.padding import pad_to_rule
 from restorekit.recipe import Recipe
 from restorekit.types import Output
 
-METRICS = {"psnr-rgb": PSNR("rgb"), "ssim-rgb": SSIM("rgb"), "psnr-y-matlab": PSNR("y-matlab")}
+METRICS: dict[str, PSNR | SSIM] = {"psnr-rgb": PSNR("rgb"), "ssim-rgb": SSIM("rgb"), "psnr-y-matlab": PSNR("y-matlab")}
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,8 @@ class Example:
     clean: Tensor | None
 
 
-def _tensor(pixels: object) -> Tensor:
-    return torch.as_tensor(pixels).movedim(-1, 0)[None].float() / 255
+def _tensor(pixels: Pixels) -> Tensor:
+    return torch.tensor(pixels).movedim(-1, 0)[None].float() / 255
 
 
 def _pair(images: ImageSet, index: int, recipe: Recipe) -> tuple[str, Tensor, Tensor | None]:

@@ -69,9 +69,7 @@ class Logs:
                 wanted = {name: arguments[name] for name in implementation.argnames}
                 implementation.function(**wanted)
             except Exception as error:
-                click.echo(
-                    f"Warning: hook {hook} of plugin {implementation.plugin_name!r} failed: {error}", err=True
-                )
+                click.echo(f"Warning: hook {hook} of plugin {implementation.plugin_name!r} failed: {error}", err=True)
 
     def _write(self, table: _Csv, step: int, values: Mapping[str, float]) -> None:
         table.append({"step": step, **values})

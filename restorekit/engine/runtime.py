@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import broadcast_object_list, gather_object
-from restorekit.devices import pick_device, pick_precision
 from torch import Tensor, nn
 
+from restorekit.devices import pick_device, pick_precision
 from restorekit.engine.feed import Share
 from restorekit.errors import TrainingError
 

@@ -46,9 +46,7 @@ class Task(Protocol):
     def forward(self, networks: Networks, batch: Batch) -> Output:
         """Run the generator."""
 
-    def terms(
-        self, phase: str, networks: Networks, batch: Batch, output: Output
-    ) -> tuple[Terms, dict[str, Tensor]]:
+    def terms(self, phase: str, networks: Networks, batch: Batch, output: Output) -> tuple[Terms, dict[str, Tensor]]:
         """Return the loss terms of `phase`, and further scalars worth logging."""
 
 
@@ -78,7 +76,9 @@ def _build_discriminator(recipe: Recipe) -> nn.Module | None:
 
 
 def _build_losses(terms: Mapping[str, Term]) -> dict[str, tuple[float, nn.Module]]:
-    return {name: (term.weight, create("loss", name, **term.settings)) for name, term in terms.items()}
+    """Return the losses that count; one of weight 0 is not built, so that what it needs may be absent."""
+    wanted = {name: term for name, term in terms.items() if term.weight}
+    return {name: (term.weight, create("loss", name, **term.settings)) for name, term in wanted.items()}
 
 
 def per_image_prior(prior: nn.Module | None) -> bool:
@@ -129,9 +129,15 @@ class RecipeTask:
         assert isinstance(judgement, Judgement)
         return judgement.float()
 
-    def terms(
-        self, phase: str, networks: Networks, batch: Batch, output: Output
-    ) -> tuple[Terms, dict[str, Tensor]]:
+    def _accuracies(self, real: Judgement, fake: Judgement) -> dict[str, Tensor]:
+        thresholds = (getattr(loss, "threshold", None) for _, loss in self.losses["discriminator"].values())
+        threshold = next((float(t) for t in thresholds if t is not None), 0.0)
+        return {
+            "accuracy/real": accuracy(real, True, threshold),
+            "accuracy/fake": accuracy(fake, False, threshold),
+        }
+
+    def terms(self, phase: str, networks: Networks, batch: Batch, output: Output) -> tuple[Terms, dict[str, Tensor]]:
         fake = real = None
         extra: dict[str, Tensor] = {}
         if "discriminator" in networks:
@@ -140,7 +146,7 @@ class RecipeTask:
             assert fake is not None
             assert batch.clean is not None
             real = self._judge(networks, batch.clean, batch)
-            extra = {"accuracy/real": accuracy(real, True), "accuracy/fake": accuracy(fake, False)}
+            extra = self._accuracies(real, fake)
         seen = LossInput(batch, output, fake, real)
         with torch.autocast(batch.degraded.device.type, enabled=False):
             terms = {name: (weight, loss(seen)) for name, (weight, loss) in self.losses[phase].items()}

@@ -79,7 +79,7 @@ class Trainer:
 
     def _facts(self, images: ImageSet) -> dict[str, Any]:
         def identity(item: ImageSet | None) -> dict[str, Any] | None:
-            return item and {"label": item.label, "images": len(item), "fingerprint": item.fingerprint}
+            return None if item is None else {"label": item.label, "images": len(item), "fingerprint": item.fingerprint}
 
         return {"data": identity(images), "validation": identity(self.validation), "version": __version__}
 
@@ -189,4 +189,3 @@ def train(
         if trainer.logs:
             trainer.logs.__exit__(None, None, None)
         trainer.runtime.close()
-

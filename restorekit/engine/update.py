@@ -13,12 +13,13 @@ from restorekit.engine.guard import Guard
 from restorekit.errors import RecipeError
 from restorekit.recipe.parts import Optim
 
-_FUSED: dict[str, type[torch.optim.Optimizer]] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+_FUSED: dict[str, type[torch.optim.Adam] | type[torch.optim.AdamW]] = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+}
 
 
-def build_optimizer(
-    spec: Optim, parameters: Iterable[nn.Parameter], device: torch.device
-) -> torch.optim.Optimizer:
+def build_optimizer(spec: Optim, parameters: Iterable[nn.Parameter], device: torch.device) -> torch.optim.Optimizer:
     """Return the optimizer that `spec` names: fused where the device has it, otherwise timm's.
 
     Raises `RecipeError` for a name that neither knows.
@@ -42,9 +43,7 @@ def build_optimizer(
 class Updater:
     """Applies the gradients of one phase to the parameters of its network, and to no others."""
 
-    def __init__(
-        self, network: nn.Module, spec: Optim, guard: Guard, *, clip_norm: float, fp16: bool
-    ) -> None:
+    def __init__(self, network: nn.Module, spec: Optim, guard: Guard, *, clip_norm: float, fp16: bool) -> None:
         self.parameters = [p for p in network.parameters() if p.requires_grad]
         self.device = self.parameters[0].device
         self.optimizer = build_optimizer(spec, self.parameters, self.device)

@@ -9,7 +9,6 @@ import timm
 import torch
 import torch.nn.functional as F
 from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
-from timm.data.config import resolve_data_config
 from torch import Tensor, nn
 
 from restorekit.errors import RecipeError, UnknownNameError, WeightsError, closest
@@ -66,7 +65,7 @@ def build_encoder(encoder: str, pretrained: bool = False, weights: str = "") -> 
 
 @torch.no_grad()
 def _open_branches(network: nn.Module) -> None:
-    """Set norm weights of zero (timm's start of residual branches) to one: every layer learns from step one."""
+    """Set norm weights that timm starts at zero (residual branches) to one: all layers learn at once."""
     for name, parameter in network.named_parameters():
         if name.endswith("weight") and parameter.ndim == 1 and not parameter.any():
             parameter.fill_(1)
@@ -96,7 +95,7 @@ def _probe(network: Any, encoder: str) -> None:
 
 
 def _statistics(encoder: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and standard deviation per channel that the encoder's weights expect of images in [0, 1]."""
+    """Return the mean and standard deviation per channel that the encoder's weights were trained with."""
     known = timm.models.get_pretrained_cfg(encoder)
     return (known.mean, known.std) if known else (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
 

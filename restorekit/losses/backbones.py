@@ -30,8 +30,6 @@ class FrozenHolder(nn.Module):
 
     network: Any
 
-    network: Any
-
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         object.__setattr__(self, "network", network.requires_grad_(False).eval())

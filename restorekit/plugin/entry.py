@@ -46,6 +46,7 @@ class Entry:
     license: str = "Apache-2.0"
     deviations: tuple[str, ...] = ()
     weights: str = ""
+    adapts: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:

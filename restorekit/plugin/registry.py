@@ -117,7 +117,10 @@ def registry() -> Registry:
 
 def check_settings(component: Component, target: Any, settings: dict[str, Any]) -> None:
     """Refuse settings that the target does not know, naming the closest."""
-    parameters = inspect.signature(target).parameters.values()
+    try:
+        parameters = inspect.signature(target).parameters.values()
+    except ValueError:  # a class written in C may not say; it judges its settings itself
+        return
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return
     allowed = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]

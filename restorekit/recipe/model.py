@@ -112,6 +112,16 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested tables with those of `changes` laid over them."""
+    result = dict(values)
+    for key, value in changes.items():
+        known = result.get(key)
+        both = isinstance(known, Mapping) and isinstance(value, Mapping)
+        result[key] = merged(known, value) if both else value  # type: ignore[arg-type]
+    return result
+
+
 def _table_at(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
     """Return the field names of the table that `path` leads to, or nothing for open tables."""
     current: type[BaseModel] = model

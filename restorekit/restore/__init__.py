@@ -1,9 +1,9 @@
 """Restoring images of any kind and size with any model."""
 
-from restorekit.restore.adaptive import AdaptiveRestorer, Budget
+from restorekit.padding import pad_to_rule
 from restorekit.restore.folders import Job, Report, plan_jobs, restore_paths, run_jobs
-from restorekit.restore.restorer import BaseRestorer, Restorer, RestorerInfo
-from restorekit.restore.tiling import pad_to_rule, receptive_field, run_tiled
+from restorekit.restore.restorer import AdaptiveRestorer, BaseRestorer, Budget, Restorer, RestorerInfo
+from restorekit.restore.tiling import receptive_field, run_tiled
 
 __all__ = [
     "AdaptiveRestorer",

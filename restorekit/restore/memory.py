@@ -21,11 +21,11 @@ _CPU_CEILING = 4 * 2**30
 _OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "cannot allocate memory")
 
 
-class _PeakMemory(TorchDispatchMode):
+class _PeakMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of all tensors alive at once that operations under it created."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.peak = 0
         self._now = 0
         self._owners: dict[int, int] = {}
@@ -69,7 +69,7 @@ def _peak(fn: Callable[[Tensor], Tensor], size: int, device: torch.device) -> in
     image = torch.zeros(1, 3, size, size, device=device)
     with _PeakMemory() as memory:
         fn(image)
-    return memory.peak
+    return int(memory.peak)
 
 
 def memory_budget(device: torch.device) -> int:
@@ -78,7 +78,7 @@ def memory_budget(device: torch.device) -> int:
         free, _ = torch.cuda.mem_get_info(device)
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(0.8 * (free + unused))
-    available = psutil.virtual_memory().available // 2
+    available = int(psutil.virtual_memory().available) // 2
     if device.type == "mps":
         return min(available, int(torch.mps.recommended_max_memory()))
     return min(available, _CPU_CEILING)

@@ -1,4 +1,4 @@
-"""Running a network on an image that is too large for it, or whose size does not fit: tiles and padding."""
+"""Running a network on an image that is too large for its memory: overlapping tiles."""
 
 from __future__ import annotations
 
@@ -9,41 +9,23 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from restorekit.errors import RestorekitError
+from restorekit.restore.memory import is_out_of_memory
 from restorekit.types import Output, SizeRule
 
-Crop = tuple[slice, slice]
 FEATHER = 16  # pixels over which one tile fades into the next
 
-# An input change of 1 further away than the receptive field may change the output by this much: a fifteenth of a
-# 16-bit level.
+# An input change of 1 further away than the receptive field may change the output by this much: a fifteenth
+# of a 16-bit level.
 _NEGLIGIBLE = 1e-6
 _known: WeakKeyDictionary[torch.nn.Module, dict[tuple[SizeRule, int], int]] = WeakKeyDictionary()
 
 
-def pad_to_rule(image: Tensor, rule: SizeRule) -> tuple[Tensor, Crop]:
-    """Extend `image` [B, C, H, W] at the right and bottom to a size that `rule` accepts.
-
-    Return the padded image and the crop that undoes it: ``padded[..., crop[0], crop[1]]``. Padding mirrors the image
-    without repeating its edge; a side shorter than the padding repeats its last pixels instead.
-    """
-    height, width = image.shape[-2:]
-    image = _extend(image, (0, 0, 0, rule.padded(height) - height), height)
-    image = _extend(image, (0, rule.padded(width) - width, 0, 0), width)
-    return image, (slice(0, height), slice(0, width))
-
-
-def _extend(image: Tensor, amount: tuple[int, int, int, int], size: int) -> Tensor:
-    if not any(amount):
-        return image
-    return F.pad(image, amount, mode="reflect" if max(amount) < size else "replicate")
-
-
 @dataclass(frozen=True)
 class _Span:
-    """One tile along one axis: pixels [start, stop) and the weight [stop - start] of each; weights sum to 1."""
+    """One tile along one axis: pixels [start, stop) and the weight [stop - start] of each; weights sum to
+    1."""
 
     start: int
     stop: int
@@ -61,13 +43,14 @@ def run_tiled(
 ) -> Tensor:
     """Run `fn` on tiles of `image` [1, C, H, W] and blend the results; H and W are multiples of `multiple`.
 
-    `tile`: height and width of a tile, rounded up to `multiple`. `overlap`: pixels that neighbouring tiles share at
-    least. The outer `margin` pixels of a tile are thrown away where there is a neighbour, and the tiles fade linearly
-    over the ``overlap - 2 * margin`` pixels that remain. With a margin of at least the receptive field the result is
-    that of ``fn(image)``. Tiles start at multiples of `multiple`, so that strided layers see the same grid.
+    `tile`: height and width of a tile, rounded up to `multiple`. `overlap`: pixels that neighbouring tiles
+    share at least. The outer `margin` pixels of a tile are thrown away where there is a neighbour, and the
+    tiles fade linearly over the ``overlap - 2 * margin`` pixels that remain. With a margin of at least the
+    receptive field the result is that of ``fn(image)``. Tiles start at multiples of `multiple`, so that
+    strided layers see the same grid.
 
-    Only one tile at a time is on `device` (by default that of `image`); the result, float32, is put together where
-    `image` is. Raises `RestorekitError` for a tile that is not larger than its overlap.
+    Only one tile at a time is on `device` (by default that of `image`); the result, float32, is put together
+    where `image` is. Raises `RestorekitError` for a tile that is not larger than its overlap.
     """
     tile_height, tile_width = (tile, tile) if isinstance(tile, int) else tile
     rows = _spans(image.shape[-2], tile_height, overlap, multiple, margin)
@@ -100,13 +83,11 @@ def _spans(size: int, tile: int, overlap: int, multiple: int, margin: int) -> li
     for index, start in enumerate(starts):
         raw[index, start : start + tile] = _ramp(tile, start > 0, start + tile < size, margin, feather)
     weights = raw / raw.sum(dim=0)
-    return [
-        _Span(start, start + tile, weights[i, start : start + tile]) for i, start in enumerate(starts)
-    ]
+    return [_Span(start, start + tile, weights[i, start : start + tile]) for i, start in enumerate(starts)]
 
 
 def _ramp(tile: int, fade_in: bool, fade_out: bool, margin: int, feather: int) -> Tensor:
-    """Return [tile] weights: 0 in the margin, then rising linearly to 1, at the ends that have a neighbour."""
+    """Return [tile] weights: 0 in the margin, then rising linearly to 1, where there is a neighbour."""
     position = torch.arange(tile, dtype=torch.float32)
     rising = ((position - margin + 0.5) / (feather or 1e-6)).clamp(0, 1)
     weight = torch.ones(tile)
@@ -118,30 +99,32 @@ def _ramp(tile: int, fade_in: bool, fade_out: bool, margin: int, feather: int) -
 def receptive_field(generator: Any, rule: SizeRule, cap: int = 128) -> int:
     """Return how far, in pixels, an input pixel can be from an output pixel and still matter to it.
 
-    Measured: the gradient of one cell of output pixels (a cell is ``rule.multiple`` wide, so that every phase of
-    strided layers is in it) with respect to a random image. The radius is the smallest outside of which the gradients
-    sum to less than 1e-6. `cap` is returned for networks that see further, such as those with global
-    statistics. The result is kept per network; changing its weights does not measure again.
+    Measured: the gradient of one cell of output pixels (a cell is ``rule.multiple`` wide, so that every phase
+    of strided layers is in it) with respect to a random image. The radius is the smallest outside of which
+    the gradients sum to less than 1e-6. `cap` is returned for networks that see further, such as those with
+    global statistics. The result is kept per network; changing its weights does not measure again.
     """
     known = _known.setdefault(generator, {}) if isinstance(generator, torch.nn.Module) else {}
     if (rule, cap) not in known:
-        known[rule, cap] = _measure(generator, rule, cap)
+        known[rule, cap] = _measured(generator, rule, cap)
     return known[rule, cap]
 
 
-def _measure(generator: Any, rule: SizeRule, cap: int) -> int:
-    reach = min(32, cap)
-    while True:
-        radius = _reach_within(generator, rule, reach)
-        if radius < reach:
-            return min(radius, cap)
-        if reach >= cap:
-            return cap
-        reach = min(2 * reach, cap)
+def _measured(generator: Any, rule: SizeRule, cap: int) -> int:
+    """Measure, with a smaller cap where the gradient does not fit into the memory."""
+    try:
+        return _measure(generator, rule, cap)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+    return _measured(generator, rule, cap // 2) if cap > FEATHER else cap
 
 
-def _reach_within(generator: Any, rule: SizeRule, reach: int) -> int:
-    """Return the radius, or `reach` when the gradient touches the edge of what was looked at."""
+def _measure(generator: Any, rule: SizeRule, reach: int) -> int:
+    """Return the radius, or `reach` when it is larger.
+
+    Looking less far first would be quicker, and wrong for dilated layers, whose gradient has gaps.
+    """
     cell = rule.multiple
     before = SizeRule(cell).padded(reach + 1)
     size = rule.padded(2 * before + cell)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
+
+from torch import nn
 
 from restorekit.errors import RecipeError
 from restorekit.plugin.entry import KINDS
@@ -24,11 +27,11 @@ def check_builds_by_default(subject: Subject) -> None:
     """It can be built without settings, and has no positional-only or unnamed settings."""
     target = subject.component.load()
     require(callable(target), f"the target is a {type(target).__name__}; it must be a class or a function")
-    for parameter in inspect.signature(target).parameters.values():
+    for parameter in _parameters(target):
         named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
         require(
             named,
-            f"its parameter {str(parameter)!r} cannot be given by name and checked; recipes give settings by"
+            f"its parameter {_shown(parameter)!r} cannot be given by name and checked; recipes give settings by"
             " name: spell each one out as a keyword argument",
         )
         require(
@@ -38,6 +41,19 @@ def check_builds_by_default(subject: Subject) -> None:
     target()
 
 
+def _shown(parameter: inspect.Parameter) -> str:
+    return str(parameter.replace(annotation=parameter.empty))
+
+
+def _parameters(target: Any) -> list[inspect.Parameter]:
+    """Return a target's parameters; a module without a constructor of its own has none."""
+    if isinstance(target, type):
+        defining = next(base for base in target.__mro__ if "__init__" in vars(base))
+        if defining is nn.Module:
+            return []
+    return list(inspect.signature(target).parameters.values())
+
+
 @for_kinds("generator", "discriminator", "prior", "loss", "metric")
 def check_refuses_unknown_settings(subject: Subject) -> None:
     """A setting that it does not have is an error, so that a misspelt one is never ignored."""
@@ -45,6 +61,4 @@ def check_refuses_unknown_settings(subject: Subject) -> None:
         subject.build(**{_UNKNOWN: 1})
     except (RecipeError, TypeError, ValueError):
         return
-    raise CheckFailedError(
-        f"it accepts the unknown setting {_UNKNOWN!r}; take **kwargs out of its signature"
-    )
+    raise CheckFailedError(f"it accepts the unknown setting {_UNKNOWN!r}; take **kwargs out of its signature")

@@ -57,7 +57,7 @@ def check_deterministic(subject: Subject) -> None:
     for seed in (1, 2):
         with seeded(seed):
             results.append(run(subject, network, degraded))
-    same, difference = agree(*results, tolerance=0)
+    same, difference = agree(results[0], results[1], 0)
     require(
         same,
         f"two calls in eval mode differ by {difference:.2g}; switch dropout and noise off when not training",
@@ -75,8 +75,8 @@ def check_independent_of_the_batch(subject: Subject) -> None:
     same, difference = agree(together, alone, _BATCH_TOLERANCE)
     require(
         same,
-        f"an image alone and among others differs by {difference:.2g}; in eval mode use running statistics, not"
-        " those of the batch",
+        f"an image alone and among others differs by {difference:.2g}; in eval mode use running statistics,"
+        " not those of the batch",
     )
 
 
@@ -97,7 +97,8 @@ def _take(result: dict[str, Any], index: int, count: int) -> dict[str, Any]:
 def check_gradients_reach_all_parameters(subject: Subject) -> None:
     """The results depend on each trainable parameter.
 
-    Weights are moved a little first, because a layer that starts at zero rightly hides the gradients behind it.
+    Weights are moved a little first, because a layer that starts at zero rightly hides the gradients
+    behind it.
     """
     network = built(subject).train()
     degraded = sample(subject, network)
@@ -138,13 +139,13 @@ def check_works_in_channels_last(subject: Subject) -> None:
     network = built(subject).eval()
     degraded = sample(subject, network)
     plain = run(subject, network, degraded)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,unused-ignore]
     last = run(subject, network, degraded.contiguous(memory_format=torch.channels_last))
     same, difference = agree(plain, last, _BATCH_TOLERANCE)
     require(
         same,
-        f"results in channels_last differ by {difference:.2g}; use reshape or flatten where view relies on memory"
-        " order",
+        f"results in channels_last differ by {difference:.2g}; use reshape or flatten where view relies on"
+        " memory order",
     )
 
 

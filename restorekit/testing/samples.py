@@ -16,7 +16,7 @@ SIZES: tuple[tuple[int, int], ...] = ((64, 64), (48, 80), (67, 45), (33, 97))
 
 
 def image(count: int, height: int, width: int, seed: int = 0) -> Tensor:
-    """Return [count, 3, height, width] in [0, 1]: smooth waves with noise, another picture for each sample."""
+    """Return [count, 3, height, width] in [0, 1]: waves with noise, another picture for each sample."""
     generator = torch.Generator().manual_seed(seed)
     rows = torch.linspace(0, 6, height).view(1, 1, -1, 1)
     columns = torch.linspace(0, 6, width).view(1, 1, 1, -1)

@@ -1,5 +1,5 @@
 """Weights: find, verify, load, save. Importing this package does not import torch."""
 
-from restorekit.weights.find import WeightsFile, default_model, find_weights, has_weights
+from restorekit.weights.find import WeightsFile, default_model, find_weights, weights_state
 
-__all__ = ["WeightsFile", "default_model", "find_weights", "has_weights"]
+__all__ = ["WeightsFile", "default_model", "find_weights", "weights_state"]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from restorekit.errors import WeightsError
+from restorekit.plugin.entry import Entry
 from restorekit.plugin.registry import Component, Registry
 from restorekit.weights.manifest import Shipped, folder_of, read_manifest, verify
 
@@ -30,18 +31,20 @@ def user_folder() -> Path:
     return Path(chosen) if chosen else user_data_path("restorekit") / "weights"
 
 
-def shipped_weights(component: Component) -> Shipped | None:
+def shipped_weights(entry: Entry) -> Shipped | None:
     """Return the weights that the model's plugin ships, or None."""
-    if not component.entry.weights:
+    if not entry.weights:
         return None
-    return read_manifest(folder_of(component.entry.weights)).get(component.entry.name)
+    return read_manifest(folder_of(entry.weights)).get(entry.name)
 
 
-def has_weights(component: Component) -> bool:
-    """Whether the model can be used without naming weights; imports nothing heavy."""
-    return (user_folder() / f"{component.entry.name}{SUFFIX}").is_file() or shipped_weights(
-        component
-    ) is not None
+def weights_state(entry: Entry) -> str:
+    """Return where a model's weights would come from: ``user``, ``shipped``, ``adapts`` or ``none``."""
+    if (user_folder() / f"{entry.name}{SUFFIX}").is_file():
+        return "user"
+    if shipped_weights(entry) is not None:
+        return "shipped"
+    return "adapts" if entry.adapts else "none"
 
 
 def _of_run(run: Path) -> WeightsFile:
@@ -95,8 +98,8 @@ def _named(model: str, weights: str) -> WeightsFile:
 def find_weights(component: Component, weights: str | Path | None = None) -> WeightsFile:
     """Return the weights to use for a model.
 
-    `weights`: a file, a run folder, a name in the user's folder or ``hf://owner/repo[/file][@revision]``. Without
-    it: the user's own file of the model's name, then what its plugin ships (checked against its SHA-256).
+    `weights`: a file, a run folder, a name in the user's folder or ``hf://owner/repo[/file][@revision]``.
+    Without it: the user's own file of the model's name, then what its plugin ships (checked against its SHA-256).
 
     Raises `WeightsError` when there are none, saying how to train some.
     """
@@ -106,7 +109,7 @@ def find_weights(component: Component, weights: str | Path | None = None) -> Wei
     own = user_folder() / f"{name}{SUFFIX}"
     if own.is_file():
         return WeightsFile(own, "user folder")
-    shipped = shipped_weights(component)
+    shipped = shipped_weights(component.entry)
     if shipped is None:
         raise WeightsError(
             f"model {name!r} has no weights; train it with `restorekit train {name} --data FOLDER -o RUN` and give"
@@ -119,7 +122,9 @@ def find_weights(component: Component, weights: str | Path | None = None) -> Wei
 
 def default_model(registry: Registry) -> str:
     """Return the one model that has weights. Raises `WeightsError` when there is none, or more than one."""
-    ready = [registry.unique_name(c) for c in registry.components("model") if has_weights(c)]
+    ready = [
+        registry.unique_name(c) for c in registry.components("model") if weights_state(c.entry) in ("user", "shipped")
+    ]
     if len(ready) == 1:
         return ready[0]
     if not ready:

@@ -50,9 +50,7 @@ def read_manifest(folder: Path) -> dict[str, Shipped]:
         return {}
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        return {
-            model: Shipped(model, folder / item["file"], item["sha256"]) for model, item in values.items()
-        }
+        return {model: Shipped(model, folder / item["file"], item["sha256"]) for model, item in values.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(f"{path} is damaged ({error}); reinstall the plugin") from error
 

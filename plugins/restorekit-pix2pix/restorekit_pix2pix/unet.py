@@ -12,7 +12,7 @@ from restorekit_pix2pix.attention import ATTENTION, build_attention
 from restorekit_pix2pix.layers import initialise, to_signed, to_unit, use_batch_statistics
 
 SLOPE = 0.2
-FULL_LEVELS = 5
+FIRST_DROPOUT_LEVEL = 4  # of the encoder levels, counted from 0; the innermost has none
 
 
 class DownBlock(nn.Module):
@@ -58,9 +58,10 @@ class UNetGenerator(nn.Module):
 
     Inside, images are in [-1, 1] and end in tanh. `width`: channels of the first level, doubled up to
     8 `width`. `levels`: halvings of the size. `attention`: ``none``, ``channel``, ``spatial`` or ``both``,
-    behind every encoder convolution. `dropout`: its probability in the full-width levels after the
-    innermost (three at 8 levels). `batch_statistics`: run batch statistics and dropout when restoring
-    too, as the source does; the result is then random and depends on the rest of the batch.
+    behind every encoder convolution. `dropout`: its probability in the levels after the innermost that
+    work at 1/32 of the size or less (three at 8 levels). `batch_statistics`: run batch statistics and
+    dropout when restoring too, as the source does; the result is then random and depends on the rest of
+    the batch.
 
     Raises `RecipeError` for settings that no network can have.
     """
@@ -95,7 +96,7 @@ class UNetGenerator(nn.Module):
                 widths[level] * (1 if level == last else 2),
                 widths[level - 1] if level else 3,
                 last=level == 0,
-                dropout=dropout if FULL_LEVELS - 1 < level < last else 0.0,
+                dropout=dropout if FIRST_DROPOUT_LEVEL <= level < last else 0.0,
             )
             for level in reversed(range(levels))
         )

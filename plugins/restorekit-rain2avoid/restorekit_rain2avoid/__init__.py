@@ -15,9 +15,7 @@ _LDGP = Entry(
     gives={"mask"},
     tasks=_TASKS,
     paper=PAPER,
-    deviations=(
-        "An image smaller than one 80x80 patch is continued by reflection to one patch, to have an angle.",
-    ),
+    deviations=("An image smaller than one 80x80 patch is continued by reflection to one patch, to have an angle.",),
 )
 
 _NSS = Entry(
@@ -57,6 +55,7 @@ _MODEL = Entry(
         "Its learning rate is 1e-3, that of the training on one image; the authors' is not stated.",
     ),
     weights="restorekit_rain2avoid:weights",
+    adapts=True,
 )
 
 

@@ -28,7 +28,7 @@ _BLOCKS = PATCH // CELL - BLOCK_CELLS + 1
 _SIGMA = (_BLOCK + _BLOCK) / 8
 _CLIP = 0.2
 _VOTES = BLOCK_CELLS * BLOCK_CELLS * BINS
-_PATCHES_AT_ONCE = 32
+_PATCHES_AT_ONCE = 8
 
 
 def grey_8bit(image_NCHW: Tensor) -> Tensor:

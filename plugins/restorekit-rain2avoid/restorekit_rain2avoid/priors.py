@@ -83,9 +83,7 @@ class LDGP(nn.Module):
     def apply_to(self, image_HWC: Pixels, mask: Pixels | None = None, samples: int = 0) -> dict[str, Pixels]:
         """Return ``{"": mask}``, 0 or 255, [H, W]. The prior takes no mask and has no samples."""
         if mask is not None or samples:
-            raise RecipeError(
-                "prior 'ldgp' makes masks: it takes neither --mask nor --samples; leave them out"
-            )
+            raise RecipeError("prior 'ldgp' makes masks: it takes neither --mask nor --samples; leave them out")
         rain = self.graded(_to_tensor(image_HWC))[0, 0] > THRESHOLD
         return {"": (rain.to(torch.uint8) * 255).numpy()}
 

@@ -15,6 +15,8 @@ _FRACTION_BITS = 5
 _FRACTION = (1 << _FRACTION_BITS) - 1
 _WEIGHT_BITS = 2 * _FRACTION_BITS
 _FIELD_BITS = 20
+_FRAME = 2
+_ROWS = 64  # at once, so that the intermediate results stay in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,17 @@ def rotate(image_CHW: Tensor, degrees: float, region: Region | None = None) -> T
     height, width = image_CHW.shape[1:]
     full = canvas_size(height, width, degrees)
     part = region or Region(0, 0, *full)
-    x, y = _source_positions((height, width), full, degrees, part, image_CHW.device)
-    packed = torch.full((height + 2, width + 2), _pack_white(len(image_CHW)), device=image_CHW.device)
-    packed[1:-1, 1:-1] = _pack(image_CHW)
-    return _unpack(_interpolate(packed, x, y), len(image_CHW))
+    columns = width + 2 * _FRAME
+    white = _pack(torch.full((len(image_CHW), 1, 1), WHITE, device=image_CHW.device))
+    packed = white.repeat(height + 2 * _FRAME, columns)
+    packed[_FRAME:-_FRAME, _FRAME:-_FRAME] = _pack(image_CHW)
+    bands = []
+    for top in range(part.top, part.top + part.height, _ROWS):
+        rows = min(_ROWS, part.top + part.height - top)
+        band = Region(top, part.left, rows, part.width)
+        x, y = _source_positions((height, width), full, degrees, band, image_CHW.device)
+        bands.append(_unpack(_interpolate(packed, x, y), len(image_CHW)))
+    return torch.cat(bands, dim=1)
 
 
 def _source_positions(
@@ -78,10 +87,6 @@ def _pack(image_CHW: Tensor) -> Tensor:
     return packed
 
 
-def _pack_white(channels: int) -> int:
-    return sum(WHITE << (channel * _FIELD_BITS) for channel in range(channels))
-
-
 def _unpack(packed: Tensor, channels: int) -> Tensor:
     """Return [C, h, w]: each field's weighted sum, rounded and divided by the weights' sum."""
     fields = [
@@ -92,16 +97,24 @@ def _unpack(packed: Tensor, channels: int) -> Tensor:
 
 
 def _interpolate(packed: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Return the weighted sums of four neighbours in `packed`, which has a white frame of one pixel."""
+    """Return the weighted sums of four neighbours in `packed`, an image in a white frame of two pixels.
+
+    Positions are moved to the frame where they are beyond it: both neighbours are white there.
+    """
     rows, columns = packed.shape
-    left = (x >> _FRACTION_BITS) + 1
-    top = (y >> _FRACTION_BITS) + 1
-    right_share, lower_share = x & _FRACTION, y & _FRACTION
-    left_share, upper_share = _FRACTION + 1 - right_share, _FRACTION + 1 - lower_share
+    left = (x >> _FRACTION_BITS).add_(_FRAME).clamp_(0, columns - 2)
+    upper = (y >> _FRACTION_BITS).add_(_FRAME).clamp_(0, rows - 2)
+    place = upper.mul_(columns).add_(left).flatten()
     flat = packed.flatten()
-    left, right = left.clamp(0, columns - 1), (left + 1).clamp_(0, columns - 1)
-    upper, lower = top.clamp(0, rows - 1).mul_(columns), (top + 1).clamp_(0, rows - 1).mul_(columns)
-    total = flat[upper + left].mul_(left_share).add_(flat[upper + right].mul_(right_share))
-    total.mul_(upper_share)
-    below = flat[lower + left].mul_(left_share).add_(flat[lower + right].mul_(right_share))
-    return total.add_(below.mul_(lower_share))
+
+    def neighbours(step: int) -> Tensor:
+        return flat[step:].index_select(0, place).view_as(x)
+
+    def between(first: Tensor, second: Tensor, share: Tensor) -> Tensor:
+        # Differences borrow from the next field, but the sum is what each field alone would give.
+        return (first << _FRACTION_BITS).addcmul_(second.sub_(first), share)
+
+    x_share = x & _FRACTION
+    above = between(neighbours(0), neighbours(1), x_share)
+    below = between(neighbours(columns), neighbours(columns + 1), x_share)
+    return between(above, below, y & _FRACTION)

@@ -9,9 +9,7 @@ import torch
 from PIL import Image
 from restorekit_rain2avoid.nss import OFFSETS, candidate_bands, draw, expectation
 
-_spec = importlib.util.spec_from_file_location(
-    "nss_definition", Path(__file__).with_name("nss_definition.py")
-)
+_spec = importlib.util.spec_from_file_location("nss_definition", Path(__file__).with_name("nss_definition.py"))
 definition = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(definition)
 
@@ -33,9 +31,7 @@ def random_case(seed, height, width, rain, grades=(0, 5, 11, 255)):
 
 
 def assert_expectation_agrees(image, prior, **settings):
-    ours = expectation(
-        to_tensor(image), candidate_bands(to_tensor(image), torch.from_numpy(prior), **settings)
-    )
+    ours = expectation(to_tensor(image), candidate_bands(to_tensor(image), torch.from_numpy(prior), **settings))
     np.testing.assert_allclose(
         ours.permute(1, 2, 0).double().numpy(), definition.expectation(image, prior), rtol=0, atol=2e-3
     )
@@ -86,9 +82,7 @@ def test_bands_change_nothing(band_pixels):
 def test_band_size_does_not_change_the_drawn_references():
     image, prior = (torch.from_numpy(array) for array in random_case(12, 21, 13, 0.4))
     image = image.permute(2, 0, 1).contiguous()
-    one, many = (
-        draw(image, candidate_bands(image, prior, n), 5, torch.Generator().manual_seed(3)) for n in (9999, 1)
-    )
+    one, many = (draw(image, candidate_bands(image, prior, n), 5, torch.Generator().manual_seed(3)) for n in (9999, 1))
     assert torch.equal(one, many)
 
 
@@ -118,9 +112,7 @@ def test_drawn_candidates_follow_the_probabilities():
 def test_references_keep_pixels_outside_the_rain_and_differ_from_each_other():
     image, prior = random_case(14, 16, 16, 0.3)
     tensor, dry = to_tensor(image), torch.from_numpy(prior <= 10)
-    drawn = draw(
-        tensor, candidate_bands(tensor, torch.from_numpy(prior)), 4, torch.Generator().manual_seed(0)
-    )
+    drawn = draw(tensor, candidate_bands(tensor, torch.from_numpy(prior)), 4, torch.Generator().manual_seed(0))
     assert drawn.dtype == torch.uint8
     assert torch.equal(drawn[:, :, dry], tensor[:, dry].expand(4, -1, -1))
     assert not torch.equal(drawn[0], drawn[1])

@@ -37,8 +37,7 @@ rain100l = DatasetCard(
     task="rain-streak",
     splits=_splits(train=Split((200,), TRAIN_WORDS, first=1), test=Split((100,), TEST_WORDS, first=1)),
     homepage="project page of JORDER (joint rain detection and removal), Peking University",
-    paper="Yang et al., Deep Joint Rain Detection and Removal from a Single Image, CVPR 2017,"
-    " arXiv:1609.07769",
+    paper="Yang et al., Deep Joint Rain Detection and Removal from a Single Image, CVPR 2017, arXiv:1609.07769",
     degraded_scores=MappingProxyType({"test": MappingProxyType({"y-matlab": (26.90, 0.838)})}),
     layouts=(
         "test/{rainy,gt}: rain-001.png + norain-001.png",
@@ -65,8 +64,7 @@ rain800 = DatasetCard(
     splits=_splits(train=Split((700,), TRAIN_WORDS, first=1), test=Split((100,), TEST_WORDS, first=1)),
     sides="clean-degraded",
     homepage="the authors' repository hezhangsprinter/ID-CGAN",
-    paper="Zhang et al., Image De-raining Using a Conditional Generative Adversarial Network,"
-    " arXiv:1701.05957",
+    paper="Zhang et al., Image De-raining Using a Conditional Generative Adversarial Network, arXiv:1701.05957",
     layouts=("one picture per pair, both halves side by side", "{input,target}: 1.png + 1.png"),
 )
 

@@ -1,7 +1,7 @@
 """Synthetic rain: streaks in the air and drops on the glass, made from clean images.
 
-Everything is drawn from one integer key per sample, so that a sample does not depend on its batch, its process or
-its device (up to rounding).
+Everything is drawn from one integer key per sample, so that a sample does not depend on its batch, its
+process or its device (up to rounding).
 """
 
 from __future__ import annotations
@@ -42,20 +42,20 @@ def presets(task: str) -> tuple[str, ...]:
     return tables[task]
 
 
-def synthesize(
-    clean: Tensor, keys: Tensor, task: str, preset: str | None = None
-) -> tuple[Tensor, Tensor]:
+def synthesize(clean: Tensor, keys: Tensor, task: str, preset: str | None = None) -> tuple[Tensor, Tensor]:
     """Degrade a batch of clean images.
 
-    `clean`: [B, 3, H, W] in [0, 1]. `keys`: [B] integers. `task`: ``raindrop`` or ``rain-streak``. `preset`:
-    for streaks ``light``, ``heavy``, ``real`` or ``mixed`` (the default); for drops ``drops``. Returns the degraded
-    images, [B, 3, H, W] in [0, 1], and the mask [B, 1, H, W] in {0, 1}: drops by the difference (see `add_drops`),
-    streaks where the rain adds more than 2/255. Raises `UnknownNameError` and `DataError`.
+    `clean`: [B, 3, H, W] in [0, 1]. `keys`: [B] integers. `task`: ``raindrop`` or ``rain-streak``.
+    `preset`: for streaks ``light``, ``medium``, ``heavy``, ``real`` or ``mixed`` (the default); for drops
+    ``drops``. Returns the degraded images, [B, 3, H, W] in [0, 1], and the mask [B, 1, H, W] in {0, 1}:
+    drops by the difference (see `add_drops`), streaks where the rain adds more than 2/255. Raises
+    `UnknownNameError` and `DataError`.
     """
     names = presets(task)
     if preset is not None and preset not in names:
         raise UnknownNameError(
-            f"No preset {preset!r} for the task {task!r}; there are {', '.join(names)}.{closest(preset, names)}"
+            f"No preset {preset!r} for the task {task!r}; there are {', '.join(names)}."
+            f"{closest(preset, names)}"
         )
     if task == "raindrop":
         return add_drops(clean, keys, DROP_PRESETS[preset or "drops"])

@@ -39,14 +39,16 @@ def between(share: Tensor, bounds: Range | tuple[Tensor, Tensor]) -> Tensor:
 
 
 def check(clean: Tensor, keys: Tensor) -> None:
-    """Refuse, with `DataError`, what is not a [B, 3, H, W] floating-point batch with B integer keys."""
-    if clean.ndim != 4 or clean.shape[1] != 3 or not clean.is_floating_point():
+    """Refuse, with `DataError`, what is not a [B, 3, H, W] batch in float32 or float64 with B integer
+    keys."""
+    if clean.ndim != 4 or clean.shape[1] != 3 or clean.dtype not in (torch.float32, torch.float64):
         raise DataError(
-            f"The synthesizer got an image tensor of shape {tuple(clean.shape)} and type {clean.dtype}; it takes "
-            "floating-point RGB in [0, 1] of shape [B, 3, H, W]. Add the batch axis or convert the image."
+            f"The synthesizer got an image tensor of shape {tuple(clean.shape)} and type {clean.dtype}; it "
+            "takes float32 or float64 RGB in [0, 1] of shape [B, 3, H, W]. Add the batch axis "
+            "or convert the image."
         )
     if keys.shape != (clean.shape[0],) or keys.is_floating_point():
         raise DataError(
-            f"The synthesizer got keys of shape {tuple(keys.shape)} and type {keys.dtype} for {clean.shape[0]} "
-            "images; it takes one integer per image (int64, shape [B])."
+            f"The synthesizer got keys of shape {tuple(keys.shape)} and type {keys.dtype} for "
+            f"{clean.shape[0]} images; it takes one integer per image (int64, shape [B])."
         )

@@ -1,14 +1,14 @@
 """Synthetic raindrops on glass, vectorised over the batch and over the drops.
 
-A drop is a wide-angle lens that shows the whole surroundings upside down and strongly reduced, so that its brightness
-hardly depends on what lies behind it (Garg and Nayar, Photometric model of a rain drop, 2004; Roser and Geiger,
-Video-based raindrop detection, 2009). The glass is out of focus: drops are soft, and the outline bleeds into the scene
-(von Bernuth et al., 2018; Porav et al., 2019). The image is (1 - M) B + M D, with the opacity M of the drops,
-the scene B and the light D that comes through a drop.
+A drop is a wide-angle lens that shows the whole surroundings upside down and strongly reduced, so that its
+brightness hardly depends on what lies behind it (Garg and Nayar, Photometric model of a rain drop, 2004;
+Roser and Geiger, Video-based raindrop detection, 2009). The glass is out of focus: drops are soft, and the
+outline bleeds into the scene (von Bernuth et al., 2018; Porav et al., 2019). The image is (1 - M) B + M D,
+with the opacity M of the drops, the scene B and the light D that comes through a drop.
 
-Outlines are level sets of a sum of Gaussians (metaballs), so that close drops merge. A Gaussian is an outer product,
-so that the field of all N lobes, and any per-drop value spread over the drop's pixels, is one matrix product
-[H, N] @ [N, W].
+Outlines are level sets of a sum of Gaussians (metaballs), so that close drops merge. A Gaussian is an outer
+product, so that the field of all N lobes, and any per-drop value spread over the drop's pixels, is one
+matrix product [H, N] @ [N, W].
 """
 
 from __future__ import annotations
@@ -45,13 +45,14 @@ _THUMB = 10
 class RaindropSettings:
     """Ranges from which each image draws its drops; every range is (lowest, highest).
 
-    `count`: drops per 720x480 pixels (at `scale` 1). `diameter`: median diameter, pixels; single drops vary by a
-    two-sided log-normal law with the sigmas `smaller` and `larger`, up to `largest` pixels. `running`: share of drops
-    that run down the glass; `elongation`: their height over width. `opacity`: of a drop larger than the blur.
-    `defocus`: half width of the soft edge, pixels. `view`: half angle of the scene in a drop, in half images.
-    `sky`: share of sky light added to what the drop shows; `sky_lift`: how far that light is from the scene's
-    brightest parts (0) to white (1). `rim`: darkening (positive) or brightening (negative) at the edge.
-    `scale`: multiplies every size, for images that are larger or smaller views than 720x480; it keeps the covered share.
+    `count`: drops per 720x480 pixels (at `scale` 1). `diameter`: median diameter, pixels; single drops vary
+    by a two-sided log-normal law with the sigmas `smaller` and `larger`, up to `largest` pixels. `running`:
+    share of drops that run down the glass; `elongation`: their height over width. `opacity`: of a drop
+    larger than the blur. `defocus`: half width of the soft edge, pixels. `view`: half angle of the scene in
+    a drop, in half images. `sky`: share of sky light added to what the drop shows; `sky_lift`: how far that
+    light is from the scene's brightest parts (0) to white (1). `rim`: darkening (positive) or brightening
+    (negative) at the edge. `scale`: multiplies every size, for images that are larger or smaller views than
+    720x480; it keeps the covered share.
     """
 
     count: Range = (45.0, 130.0)
@@ -79,9 +80,10 @@ PRESETS: dict[str, RaindropSettings] = {"drops": DROPS}
 def add_drops(clean: Tensor, keys: Tensor, settings: RaindropSettings = DROPS) -> tuple[Tensor, Tensor]:
     """Drops on the glass before a batch of images.
 
-    `clean`: [B, 3, H, W] in [0, 1], any size and float type, on any device. `keys`: [B] integers. Returns the
-    degraded images, like `clean`, and the binary mask [B, 1, H, W]: 1 where the two differ by more than 30/255 in
-    any channel. Sample i depends on clean[i] and keys[i] only. Raises `DataError` for wrong shapes.
+    `clean`: [B, 3, H, W] in [0, 1], any size and float type, on any device. `keys`: [B] integers. Returns
+    the degraded images, like `clean`, and the binary mask [B, 1, H, W]: 1 where the two differ by more than
+    30/255 in any channel. Sample i depends on clean[i] and keys[i] only. Raises `DataError` for wrong
+    shapes.
     """
     check(clean, keys)
     values = _image_values(settings, keys)
@@ -105,7 +107,8 @@ def _image_values(settings: RaindropSettings, keys: Tensor) -> dict[str, Tensor]
 
 @dataclass(frozen=True)
 class _Drops:
-    """Lobes of drops. `x`, `y`, `rx`, `ry`: of the lobe, pixels; the others: of its drop. Each [B, N] float64."""
+    """Lobes of drops. `x`, `y`, `rx`, `ry`: of the lobe, pixels; the others: of its drop. Each [B, N]
+    float64."""
 
     x: Tensor
     y: Tensor
@@ -163,7 +166,8 @@ def _radii(settings: RaindropSettings, median: Tensor, share: Tensor) -> Tensor:
 
 
 def _lobes(draws: Tensor, body: dict[str, Tensor], running: Tensor) -> dict[str, Tensor]:
-    """Lay a body and smaller lobes around it; gravity pulls them down, the trail of a running drop goes up."""
+    """Lay a body and smaller lobes around it; gravity pulls them down, the trail of a running drop goes
+    up."""
     parts: dict[str, list[Tensor]] = {"x": [], "y": [], "rx": [], "ry": []}
     for lobe in range(LOBES):
         angle, reach, size, lean = draws[:, 4 * lobe : 4 * lobe + 4].unbind(1)
@@ -179,7 +183,8 @@ def _lobes(draws: Tensor, body: dict[str, Tensor], running: Tensor) -> dict[str,
 
 
 def _maps(drops: _Drops, like: Tensor, defocus: Tensor) -> dict[str, Tensor]:
-    """Render the drops: [B, 1, H, W] maps of cover (opacity with soft edge), place in the drop, sky and rim."""
+    """Render the drops: [B, 1, H, W] maps of cover (opacity with soft edge), place in the drop, sky and
+    rim."""
     drops = drops.to(like)
     columns, rows = (
         torch.arange(n, device=like.device, dtype=like.dtype) for n in (like.shape[-1], like.shape[-2])
@@ -209,7 +214,7 @@ def _maps(drops: _Drops, like: Tensor, defocus: Tensor) -> dict[str, Tensor]:
     carried = carried.permute(0, 1, 3, 2).reshape(batch, channels * height, count)
     sums = torch.bmm(carried, torch.exp(-_NEAREST * across)).view(batch, channels, height, -1)
     near = sums[:, 1:] / sums[:, :1].clamp(min=torch.finfo(like.dtype).tiny * 1e6)
-    inv_rx, cx, inv_ry, cy, radius, opacity, sky, rim = near.split(1, dim=1)
+    inv_rx, cx, inv_ry, cy, radius, opacity, sky, rim = near.unsqueeze(2).unbind(1)
     level = (-torch.log(field.clamp(1e-9, 1.0)) / _FIELD).sqrt()[:, None]
     edge = defocus.to(like)[:, None, None, None]
     cover = opacity * _softened((1 - level) * radius, radius, edge)
@@ -232,7 +237,8 @@ def _softened(inside: Tensor, radius: Tensor, edge: Tensor) -> Tensor:
 
 
 def _sky_light(thumb: Tensor, lift: Tensor) -> Tensor:
-    """Estimate the light from above, [B, 3, 1, 1]: the brightest of the scene's upper half, `lift`ed to white."""
+    """Estimate the light from above, [B, 3, 1, 1]: the brightest of the scene's upper half, `lift`ed to
+    white."""
     upper = thumb[:, :, : thumb.shape[2] // 2]
     luma = upper.mean(1, keepdim=True)
     weight = torch.softmax(10 * luma.flatten(1), dim=1).view_as(luma)

@@ -1,9 +1,10 @@
 """Synthetic rain streaks, vectorised over the batch.
 
-A streak is a short, soft line of light: a raindrop that moves during the exposure (Garg and Nayar, Photorealistic
-rendering of rain streaks, 2006). In a frame that is sheared so that the rain falls vertically, a streak is the outer
-product of a profile along and a profile across, so that a whole layer of N streaks is one matrix product
-[H, N] @ [N, W]. The frame wraps around horizontally, so that the shear needs no margin.
+A streak is a short, soft line of light: a raindrop that moves during the exposure (Garg and Nayar,
+Photorealistic rendering of rain streaks, 2006). In a frame that is sheared so that the rain falls
+vertically, a streak is the outer product of a profile along and a profile across, so that a whole layer of
+N streaks is one matrix product [H, N] @ [N, W]. The frame wraps around horizontally, so that the shear
+needs no margin.
 
 The presets follow measurements on Rain100L, Rain100H and GT-RAIN; each says what it resembles.
 """
@@ -33,13 +34,14 @@ _SHARES = (0.25, 0.33, 0.42)
 class StreakSettings:
     """Ranges from which each image draws its rain; every range is (lowest, highest).
 
-    `density`: streaks per 1000 pixels. `length`, `width` (full width at half maximum) and `softness` (Gaussian sigma,
-    added in quadrature to the width): pixels, in the nearest layer. `angle`: degrees from vertical, the side is
-    random, small ones are likelier. `spread`: degrees by which the layers' directions differ. `amplitude`: mean peak
-    brightness of a streak. `contrast`: how unequal streaks are (0: all alike, 1: exponential distribution).
-    `ceiling`: the most light that the streaks of one layer reach; well below `amplitude` it makes them flat and
-    crisp. `screen`: 0 adds the rain, 1 screens it (bright places gain less). `veil`: share of the scene's light that
-    mist replaces; `veil_light`: the mist's brightness. `haze`: share of a 3x3 blur mixed into the scene.
+    `density`: streaks per 1000 pixels. `length`, `width` (full width at half maximum) and `softness`
+    (Gaussian sigma, added in quadrature to the width): pixels, in the nearest layer. `angle`: degrees from
+    vertical, the side is random, small ones are likelier. `spread`: degrees by which the layers' directions
+    differ. `amplitude`: mean peak brightness of a streak. `contrast`: how unequal streaks are (0: all
+    alike, 1: exponential distribution). `ceiling`: the most light that the streaks of one layer reach; well
+    below `amplitude` it makes them flat and crisp. `screen`: 0 adds the rain, 1 screens it (bright places
+    gain less). `veil`: share of the scene's light that mist replaces; `veil_light`: the mist's brightness.
+    `haze`: share of a 3x3 blur mixed into the scene.
     """
 
     density: Range
@@ -69,6 +71,18 @@ LIGHT = StreakSettings(
 )
 """Like Rain100L: one direction, streaks only add light."""
 
+MEDIUM = StreakSettings(
+    density=(4.0, 9.0),
+    length=(17.0, 80.0),
+    width=(1.2, 2.0),
+    angle=(0.0, 32.0),
+    spread=(0.0, 4.0),
+    amplitude=(0.12, 0.28),
+    contrast=(0.5, 0.9),
+    screen=(0.0, 0.3),
+)
+"""Between Rain100L and Rain100H."""
+
 HEAVY = StreakSettings(
     density=(10.0, 20.0),
     length=(30.0, 90.0),
@@ -80,7 +94,8 @@ HEAVY = StreakSettings(
     ceiling=(0.13, 0.38),
     screen=(0.1, 0.7),
 )
-"""Like Rain100H: dense, several directions, clipped to crisp lines of few levels, closer to a screen blend."""
+"""Like Rain100H: dense, several directions, clipped to crisp lines of few levels, closer to a screen
+blend."""
 
 REAL = StreakSettings(
     density=(3.0, 11.0),
@@ -98,11 +113,12 @@ REAL = StreakSettings(
 )
 """Like GT-RAIN: short, less coherent and dimmer streaks behind veil and blur."""
 
-MIXED = (LIGHT, HEAVY, REAL)
-"""Each image takes one of the three, by its key."""
+MIXED = (LIGHT, MEDIUM, HEAVY, REAL)
+"""Each image takes one of the four, by its key."""
 
 PRESETS: dict[str, StreakSettings | tuple[StreakSettings, ...]] = {
     "light": LIGHT,
+    "medium": MEDIUM,
     "heavy": HEAVY,
     "real": REAL,
     "mixed": MIXED,
@@ -114,10 +130,10 @@ def add_streaks(
 ) -> tuple[Tensor, Tensor]:
     """Rain on a batch of images.
 
-    `clean`: [B, 3, H, W] in [0, 1], any size and float type, on any device. `keys`: [B] integers. `settings`: one
-    preset, or several of which each image takes one. Returns the degraded images, like `clean`, and the layer of
-    rain light before composition, [B, 1, H, W], not below 0. Sample i depends on clean[i] and keys[i] only. Raises
-    `DataError` for wrong shapes.
+    `clean`: [B, 3, H, W] in [0, 1], any size and float type, on any device. `keys`: [B] integers.
+    `settings`: one preset, or several of which each image takes one. Returns the degraded images, like
+    `clean`, and the layer of rain light before composition, [B, 1, H, W], not below 0. Sample i depends on
+    clean[i] and keys[i] only. Raises `DataError` for wrong shapes.
     """
     check(clean, keys)
     choices = settings if isinstance(settings, tuple) else (settings,)
@@ -226,7 +242,8 @@ class _Streaks:
 
 
 def _sheared(upright: Tensor, slope: Tensor) -> Tensor:
-    """Slant the layers [B, H, W]: row y moves by slope * y pixels, with wrap-around and linear interpolation."""
+    """Slant the layers [B, H, W]: row y moves by slope * y pixels, with wrap-around and linear
+    interpolation."""
     _, height, width = upright.shape
     rows = torch.arange(height, device=upright.device, dtype=upright.dtype)
     shift = slope[:, None] * rows

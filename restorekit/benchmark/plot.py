@@ -1,0 +1,91 @@
+"""Charts of a benchmark: quality against cost, as SVG for the page and PNG for anything else."""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import TYPE_CHECKING
+
+from restorekit.benchmark.scoring import HEADLINE
+from restorekit.benchmark.summary import RowSummary, Summary
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_DPI = 130
+
+
+def plotted(summary: Summary) -> list[RowSummary]:
+    """Return the rows that have a finite mean and a latency."""
+    return [
+        row
+        for row in summary.rows
+        if row.row.cost and row.row.cost.latency and HEADLINE in row.means and math.isfinite(row.means[HEADLINE].mean)
+    ]
+
+
+def quality_cost(summary: Summary) -> Figure | None:
+    """Return PSNR with its interval against latency, or None when no row has both."""
+    rows = plotted(summary)
+    if not rows:
+        return None
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import StrMethodFormatter
+
+    figure = Figure(figsize=(9.6, 4.8), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_xscale("log")
+    latencies = [row.row.cost.latency or 1.0 for row in rows if row.row.cost]
+    axes.set_xlim(min(latencies) / 2, max(latencies) * 2)  # one point alone has no range of its own
+    for index, row in enumerate(rows):
+        _point(axes, row, f"C{index % 10}")
+    _degraded_line(axes, summary)
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_formatter(StrMethodFormatter("{x:g}"))
+    axes.tick_params(axis="x", which="both", labelsize=8)
+    axes.set_xlabel("latency, seconds per image (log scale)")
+    axes.set_ylabel(f"PSNR ({HEADLINE.removeprefix('psnr-')}), dB")
+    axes.set_title(f"{summary.label}: quality against cost", loc="left", fontsize=11)
+    axes.grid(alpha=0.25, which="both")
+    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8)
+    return figure
+
+
+def _point(axes: Axes, row: RowSummary, colour: str) -> None:
+    interval, cost = row.means[HEADLINE], row.row.cost
+    assert cost is not None  # `plotted` keeps only such rows
+    bounds = (interval.mean - interval.low, interval.high - interval.mean)
+    errors = None if math.isnan(interval.low) else [[bounds[0]], [bounds[1]]]
+    axes.errorbar(
+        [cost.latency or 0.0],
+        [interval.mean],
+        yerr=errors,
+        fmt="s" if row.other_task else "o",
+        markersize=7,
+        capsize=3,
+        color=colour,
+        label=row.title,
+        alpha=0.6 if row.other_task else 1.0,
+    )
+
+
+def _degraded_line(axes: Axes, summary: Summary) -> None:
+    interval = summary.rows[0].means[HEADLINE]
+    if math.isfinite(interval.mean):
+        axes.axhline(interval.mean, color="0.45", linestyle="--", linewidth=1, label="degraded input")
+
+
+def svg(figure: Figure) -> str:
+    """Return the figure as an inline SVG element."""
+    file = io.StringIO()
+    figure.savefig(file, format="svg", metadata={"Date": None})
+    text = file.getvalue()
+    return text[text.index("<svg") :]
+
+
+def png(figure: Figure) -> bytes:
+    """Return the figure as a PNG file."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=_DPI)
+    return file.getvalue()

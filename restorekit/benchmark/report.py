@@ -1,0 +1,88 @@
+"""Everything that a benchmark leaves behind: summary, tables, pictures and the page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from restorekit.benchmark import plot, table
+from restorekit.benchmark.page import ImageOf, page
+from restorekit.benchmark.pictures import Tile, chosen_images, clean_tile, detail, sheet
+from restorekit.benchmark.records import Row
+from restorekit.benchmark.samples import Samples, slug
+from restorekit.benchmark.summary import Summary, summarize, summary_values
+from restorekit.errors import DataError
+
+SHEETS = 4
+
+
+@dataclass(frozen=True)
+class Report:
+    """A finished benchmark: its summary, what is needed to draw it, and the `folder` it is written to."""
+
+    summary: Summary
+    samples: Samples
+    images: ImageOf
+    folder: Path | None = None
+
+    @classmethod
+    def of(cls, samples: Samples, rows: Sequence[Row], images: ImageOf, folder: Path | None = None) -> Report:
+        """Compute the statistics of `rows`, the first of which is the degraded input."""
+        return cls(summarize(samples, rows), samples, images, folder)
+
+    @property
+    def failed(self) -> bool:
+        """Whether any model failed."""
+        return self.summary.failed
+
+    def values(self) -> dict[str, Any]:
+        """Return the summary as strict JSON values."""
+        return summary_values(self.summary)
+
+    def write(self, folder: Path) -> None:
+        """Write ``summary.json``, ``table.md``, ``table.csv``, ``index.html``, charts, to `folder`.
+
+        Raises `DataError` when `folder` cannot be written; results that are there stay.
+        """
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _write(folder / "summary.json", json.dumps(self.values(), indent=1, allow_nan=False) + "\n")
+            _write(folder / "table.md", table.markdown(self.summary))
+            _write(folder / "table.csv", table.csv_text(self.summary))
+            self._charts(folder)
+            _write(folder / "index.html", page(self.summary, self.samples, self.images))
+        except OSError as error:
+            raise DataError(f"report in {folder} cannot be written: {error}; results so far are kept") from error
+
+    def _charts(self, folder: Path) -> None:
+        figure = plot.quality_cost(self.summary)
+        if figure:
+            _replace(folder / "quality-cost.png", lambda path: path.write_bytes(plot.png(figure)))
+        (folder / "comparisons").mkdir(exist_ok=True)
+        for name in chosen_images(self.summary.rows[0].row, SHEETS):
+            image = sheet(self._tiles(name), f"{self.summary.label}: {name}")
+            place = folder / "comparisons" / f"{slug(name)}.png"
+            _replace(place, lambda path, image=image: image.save(path, format="PNG"))  # type: ignore[misc]
+
+    def _tiles(self, name: str) -> list[Tile]:
+        rows = self.summary.rows
+        tiles = [Tile(self.samples.named(name).degraded, "degraded", detail(rows[0].row, name))]
+        for row in rows[1:]:
+            pixels = self.images(row.model, name) if row.row.state == "done" else None
+            if pixels is not None:
+                tiles.append(Tile(pixels, row.title, detail(row.row, name)))
+        return tiles + clean_tile(self.samples, name)
+
+
+def _replace(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a file beside `path`, then rename it."""
+    temporary = path.with_name(f".{path.name}.part")
+    write(temporary)
+    temporary.replace(path)
+
+
+def _write(path: Path, text: str) -> None:
+    _replace(path, lambda place: place.write_text(text, encoding="utf-8"))

@@ -1,0 +1,106 @@
+"""``restorekit benchmark``: compare models on a data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from restorekit.errors import WeightsError
+
+if TYPE_CHECKING:
+    from restorekit.benchmark.report import Report
+
+
+def _weights(pairs: tuple[str, ...]) -> dict[str, str]:
+    """Read ``MODEL=PATH`` options. Raises `WeightsError` for one without ``=``."""
+    table = {}
+    for pair in pairs:
+        model, equals, path = pair.partition("=")
+        if not (model and equals and path):
+            raise WeightsError(f"--weights {pair!r} is not MODEL=PATH, such as remaen=runs/remaen/weights")
+        table[model] = path
+    return table
+
+
+def show(report: Report, folder: Path | None, as_json: bool) -> None:
+    """Print the table, or the summary as JSON, and where the files are."""
+    import json
+
+    from rich.console import Console
+
+    from restorekit.benchmark import table
+
+    if as_json:
+        click.echo(json.dumps(report.values(), indent=1, allow_nan=False))
+        return
+    console = Console()
+    if not console.is_terminal:  # a file or a pipe has no width of its own
+        console = Console(width=table.WIDE)
+    console.print(table.terminal(report.summary, console.width))
+    for line in (*report.summary.notes, *table.remarks(report.summary), *table.conditions(report.summary)):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if folder is not None:
+        console.print(f"Page: {folder / 'index.html'}", markup=False, highlight=False, soft_wrap=True)
+
+
+@click.command("benchmark")
+@click.option("--models", default="all", show_default=True, help="all, or names separated by commas.")
+@click.option("--dataset", required=True, metavar="NAME|FOLDER[@SPLIT]", help="What to restore and score against.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Output folder [default: ./benchmark-LABEL].")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps.")
+@click.option("--precision", default="auto", show_default=True, type=click.Choice(["auto", "bf16", "fp16", "fp32"]))
+@click.option("--weights", multiple=True, metavar="MODEL=PATH", help="Weights of one model; may be repeated.")
+@click.option(
+    "--budget-seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Seconds per image of a model that trains on each image [default: 6, unless steps are given].",
+)
+@click.option("--budget-steps", type=click.IntRange(min=1), help="Steps per image of such a model.")
+@click.option("--limit", type=click.IntRange(min=1), help="Only the first images of the set.")
+@click.option("--resume/--fresh", default=True, show_default=True, help="Keep finished results of the output folder.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@click.pass_context
+def benchmark(
+    ctx: click.Context,
+    models: str,
+    dataset: str,
+    out: Path | None,
+    device: str,
+    precision: str,
+    weights: tuple[str, ...],
+    budget_seconds: float | None,
+    budget_steps: int | None,
+    limit: int | None,
+    resume: bool,
+    as_json: bool,
+) -> None:
+    """Compare models on a data set: scores, intervals, cost, and a page to look at.
+
+    The first row is the degraded input. A model without weights, or one that fails, is a row that says so;
+    after a failure the exit code is 1. Interrupted, run the same command again: it goes on where it stopped.
+    """
+    from restorekit.benchmark.progress import Bar
+    from restorekit.benchmark.runner import run
+
+    with Bar() as bar:
+        report = run(
+            models,
+            dataset,
+            out,
+            device=device,
+            precision=precision,
+            weights=_weights(weights),
+            budget_seconds=budget_seconds,
+            budget_steps=budget_steps,
+            limit=limit,
+            fresh=not resume,
+            progress=bar,
+        )
+    show(report, report.folder, as_json)
+    if report.failed:
+        ctx.exit(1)
+
+
+command = benchmark

@@ -1,0 +1,196 @@
+"""Restoring many files: what goes where, what is done already, and what failed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from restorekit.data.images import Picture, is_image_name, read_picture, write_picture
+from restorekit.data.images.formats import SUFFIXES, format_of
+from restorekit.data.images.writing import is_fatal, write_failure
+from restorekit.errors import DataError, RestorekitError
+
+if TYPE_CHECKING:
+    from restorekit.restore.restorer import BaseRestorer
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file to restore. `done`: its target is there already and is to be kept."""
+
+    source: Path
+    target: Path
+    done: bool = False
+
+
+@dataclass
+class Report:
+    """What became of each file. `failed`: (file, message). `notes`: (file, what could not be kept).
+
+    `stopped`: why the rest was not tried, or an empty string.
+    """
+
+    restored: list[Path] = field(default_factory=list)
+    skipped: list[Path] = field(default_factory=list)
+    failed: list[tuple[Path, str]] = field(default_factory=list)
+    notes: list[tuple[Path, str]] = field(default_factory=list)
+    stopped: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing failed."""
+        return not self.failed and not self.stopped
+
+    def summary(self) -> str:
+        """Return one line of counts, such as ``"3 restored, 1 skipped, 0 failed"``."""
+        return f"{len(self.restored)} restored, {len(self.skipped)} skipped, {len(self.failed)} failed"
+
+
+Progress = Callable[[Job, int, int], None]
+
+
+def restore_paths(
+    inputs: Sequence[str | Path],
+    out: str | Path,
+    restorer: BaseRestorer,
+    *,
+    overwrite: bool = False,
+    recursive: bool = True,
+    format: str | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Restore files and folders into `out`: see `plan_jobs` and `run_jobs`."""
+    jobs = plan_jobs(inputs, out, overwrite=overwrite, recursive=recursive, format=format)
+    return run_jobs(jobs, restorer, progress)
+
+
+def plan_jobs(
+    inputs: Sequence[str | Path],
+    out: str | Path,
+    *,
+    overwrite: bool = False,
+    recursive: bool = True,
+    format: str | None = None,
+) -> list[Job]:
+    """Say which file goes where, and check it before anything is computed.
+
+    `out` is a folder, or, for a single input file, a file name with an image suffix. Folders keep their inner
+    tree; in them, hidden files, other files than images, and what lies in `out` are left out. `format`:
+    suffix of the results, such as ``png``; by default that of each source. Raises `DataError` when an input
+    is missing, there is nothing to restore, two inputs would give one file, or an input would be overwritten.
+    """
+    out = Path(out)
+    suffix = _suffix(format)
+    pairs: list[tuple[Path, Path]] = []
+    for item in map(Path, inputs):
+        if item.is_dir():
+            pairs += [(source, out / source.relative_to(item)) for source in _images(item, out, recursive)]
+        elif item.exists():
+            single = len(inputs) == 1 and is_image_name(out) and not out.is_dir()
+            pairs.append((item, out if single else out / item.name))
+        else:
+            raise DataError(f"{item}: there is no such file or folder; check the path")
+    if not pairs:
+        names = ", ".join(str(item) for item in inputs) or "nothing"
+        raise DataError(f"no images in {names}; files that end in {', '.join(SUFFIXES)} are restored")
+    if suffix and not (len(pairs) == 1 and pairs[0][1] == out):
+        pairs = [(source, target.with_suffix(suffix)) for source, target in pairs]
+    pairs = list(dict.fromkeys(pairs))  # an input may be named twice
+    _check_targets(pairs)
+    return [Job(source, target, not overwrite and target.exists()) for source, target in pairs]
+
+
+def run_jobs(jobs: Iterable[Job], restorer: BaseRestorer, progress: Progress | None = None) -> Report:
+    """Restore one file after the other, while the next one is being read.
+
+    A file that fails is reported and the others go on; when the disk is full the rest is not tried.
+    `progress` is called after every file with the job, how many are finished, and how many there are. At most
+    two pictures are in memory besides the one in work.
+    """
+    jobs = list(jobs)
+    report = Report(skipped=[job.source for job in jobs if job.done])
+    waiting = [job for job in jobs if not job.done]
+    finished = len(report.skipped)
+    for job, read in _read_ahead(waiting):
+        error = _finish(job, read, restorer, report)
+        finished += 1
+        if progress:
+            progress(job, finished, len(jobs))
+        if error is not None and is_fatal(error):
+            report.stopped = f"{len(jobs) - finished} file(s) were not tried, because none could be written"
+            break
+    return report
+
+
+def _finish(
+    job: Job, read: Future[Picture], restorer: BaseRestorer, report: Report
+) -> RestorekitError | OSError | None:
+    """Restore and write one file; note the outcome in `report`, and return an error of writing."""
+    try:
+        picture = read.result()
+        restored = restorer.restore_picture(picture)
+        job.target.parent.mkdir(parents=True, exist_ok=True)
+        write_picture(job.target, restored)
+    except RestorekitError as error:
+        report.failed.append((job.source, str(error)))
+        return error
+    except OSError as error:
+        report.failed.append((job.source, f"{job.target}: {write_failure(error)}"))
+        return error
+    except (RuntimeError, MemoryError) as error:
+        # What torch raises inside a network: it may be this image only.
+        report.failed.append((job.source, f"{job.source}: the model failed ({type(error).__name__}: {error})"))
+        return None
+    report.restored.append(job.target)
+    report.notes += [(job.source, note) for note in picture.notes]
+    return None
+
+
+def _read_ahead(jobs: Sequence[Job]) -> Iterator[tuple[Job, Future[Picture]]]:
+    """Yield each job with its picture; the next one is read by a thread meanwhile."""
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="restorekit-read") as pool:
+        upcoming = pool.submit(read_picture, jobs[0].source) if jobs else None
+        for index, job in enumerate(jobs):
+            assert upcoming is not None
+            current = upcoming
+            if index + 1 < len(jobs):
+                upcoming = pool.submit(read_picture, jobs[index + 1].source)
+            yield job, current
+
+
+def _images(folder: Path, out: Path, recursive: bool) -> list[Path]:
+    """Return the image files of a folder, sorted; without hidden ones and those in `out`."""
+    own = out.resolve()
+    found: list[Path] = []
+    for parent, folders, names in os.walk(folder):
+        here = Path(parent)
+        inner = [name for name in sorted(folders) if not name.startswith(".") and (here / name).resolve() != own]
+        folders[:] = inner if recursive else []
+        found += [here / name for name in sorted(names) if is_image_name(name) and not name.startswith(".")]
+    return sorted(found)
+
+
+def _suffix(format: str | None) -> str:
+    if not format:
+        return ""
+    suffix = "." + format.lower().lstrip(".")
+    format_of(f"--format {suffix}")
+    return suffix
+
+
+def _check_targets(pairs: list[tuple[Path, Path]]) -> None:
+    sources = {source.resolve() for source, _ in pairs}
+    taken: dict[str, Path] = {}
+    for source, target in pairs:
+        if target.resolve() in sources:
+            raise DataError(f"{target}: an input would be overwritten; choose another output folder with -o")
+        first = taken.setdefault(os.path.normcase(target.resolve()), source)
+        if first != source:
+            raise DataError(
+                f"{target}: both {first} and {source} would be written there; restore them into two folders,"
+                " or rename one"
+            )

@@ -1,0 +1,135 @@
+"""Taking an image of any kind apart into RGB in [0, 1], and putting the restored one back into the same
+kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from restorekit.data.images import Picture, picture_of, pil_of
+from restorekit.errors import ImageError
+
+Rebuild = Callable[[Tensor], Any]
+# Red, green and blue to grey: luma of ITU-R BT.601, as `Picture` has it.
+_LUMA = torch.tensor([0.299, 0.587, 0.114])
+# Resampling overshoots and rounding errs by this much; more is taken for another range, such as [-1, 1] or
+# [0, 255].
+_SLACK = 1e-3
+
+
+def check_image(image: Tensor, what: str = "image") -> None:
+    """Raise `ImageError` unless `image` is a float [3, H, W] or [B, 3, H, W], finite and in [0, 1]."""
+    if image.ndim not in (3, 4) or image.shape[-3] != 3 or 0 in image.shape:
+        raise ImageError(
+            f"{what}: shape {tuple(image.shape)} is not [3, H, W] or [B, 3, H, W] with at least one pixel;"
+            " put the channels first"
+        )
+    if not image.is_floating_point():
+        raise ImageError(f"{what}: type {image.dtype} is not a float; convert it to float32 in [0, 1]")
+    low, high = (float(value) for value in torch.aminmax(image))
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise ImageError(f"{what}: it holds NaN or infinite values; replace them by numbers in [0, 1]")
+    if low < -_SLACK or high > 1 + _SLACK:
+        raise ImageError(
+            f"{what}: float values from {low:.4g} to {high:.4g} are outside [0, 1]; rescale, or give uint8"
+        )
+
+
+def take_apart(image: Any) -> tuple[Tensor, Rebuild, bool]:
+    """Return the image as float [B, 3, H, W] in [0, 1], the way back, and whether it has more than 8 bits.
+
+    Raises `ImageError` for another kind, shape, type or range.
+    """
+    if isinstance(image, Image.Image):
+        picture = picture_of(image)
+        return picture.tensor(), lambda restored: _pil(picture, restored, image), picture.bits > 8
+    if isinstance(image, np.ndarray):
+        return _array(image)
+    if isinstance(image, Tensor):
+        return _tensor(image)
+    raise ImageError(
+        f"an image of type {type(image).__name__} is not supported; give a path, a Pillow image, an array"
+        " [H, W, 3] or a tensor [3, H, W]"
+    )
+
+
+def _pil(picture: Picture, restored: Tensor, source: Image.Image) -> Image.Image:
+    result = pil_of(picture.with_image(restored))
+    # A converted image (CMYK) has left its profile behind.
+    result.info = source.info | result.info
+    if picture.icc is None:
+        result.info.pop("icc_profile", None)
+    result.info.pop("transparency", None)
+    return result
+
+
+def _array(image: NDArray[Any]) -> tuple[Tensor, Rebuild, bool]:
+    if image.ndim == 2:
+        planes, rebuild, deep = _planes(image[..., None])
+        return planes, lambda restored: rebuild(restored)[..., 0], deep
+    if image.ndim == 3 and image.shape[2] in (1, 2, 3, 4) and image.size:
+        return _planes(image)
+    raise ImageError(
+        f"array: shape {image.shape} is not [H, W] or [H, W, 1 | 2 | 3 | 4] with at least one pixel; put"
+        " the channels last"
+    )
+
+
+def _planes(image: NDArray[Any]) -> tuple[Tensor, Rebuild, bool]:
+    """Take [H, W, C] apart: uint8 and uint16 by their full range, floats as they are."""
+    count = image.shape[2]
+    colours = 3 if count >= 3 else 1
+    if image.dtype in (np.uint8, np.uint16):
+        top = float(np.iinfo(image.dtype).max)
+    elif image.dtype in (np.float16, np.float32, np.float64):
+        top = 1.0
+    else:
+        raise ImageError(f"array: type {image.dtype} is not supported; use uint8, uint16, or floats in [0, 1]")
+    planes = np.ascontiguousarray(image[..., :colours].transpose(2, 0, 1)[None], dtype=np.float32)
+    tensor = torch.from_numpy(planes / np.float32(top)).expand(1, 3, -1, -1)
+    check_image(tensor, "array")
+
+    def rebuild(restored: Tensor) -> NDArray[Any]:
+        values = _colours(restored, colours)[0].permute(1, 2, 0).cpu().numpy() * np.float32(top)
+        result = image.copy()
+        result[..., :colours] = np.rint(values) if top > 1 else values
+        return result
+
+    return tensor, rebuild, image.dtype != np.uint8
+
+
+def _tensor(image: Tensor) -> tuple[Tensor, Rebuild, bool]:
+    """Take [C, H, W] or [B, C, H, W] apart: uint8 by its full range, floats as they are."""
+    if image.ndim not in (3, 4) or image.shape[-3] not in (1, 2, 3, 4) or 0 in image.shape:
+        raise ImageError(
+            f"tensor: shape {tuple(image.shape)} is not [C, H, W] or [B, C, H, W] with 1 to 4 channels and at"
+            " least one pixel"
+        )
+    if not (image.is_floating_point() or image.dtype == torch.uint8):
+        raise ImageError(f"tensor: type {image.dtype} is not supported; use uint8, or floats in [0, 1]")
+    colours = 3 if image.shape[-3] >= 3 else 1
+    top = 255.0 if image.dtype == torch.uint8 else 1.0
+    batch = image if image.ndim == 4 else image[None]
+    planes = batch[:, :colours].float().div(top).expand(-1, 3, -1, -1)
+    check_image(planes, "tensor")
+
+    def rebuild(restored: Tensor) -> Tensor:
+        values = _colours(restored, colours).mul(top).to(image.device)
+        result = batch.detach().clone()
+        result[:, :colours] = values.round() if top > 1 else values
+        return result.reshape(image.shape)
+
+    return planes, rebuild, image.dtype != torch.uint8
+
+
+def _colours(restored: Tensor, count: int) -> Tensor:
+    """Return [B, count, H, W] of restored RGB: as it is, or its luma."""
+    if count == 3:
+        return restored
+    return (restored * _LUMA.to(restored.device)[:, None, None]).sum(dim=1, keepdim=True)

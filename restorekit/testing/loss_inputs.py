@@ -1,0 +1,124 @@
+"""Inputs for the checks of losses: made up, or from installed networks where a loss wants extras."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from restorekit.plugin.entry import Kind
+from restorekit.plugin.registry import Component, registry
+from restorekit.testing.check import CheckSkippedError, Subject
+from restorekit.testing.samples import batch, image, rule_of, seeded, tensors
+from restorekit.types import Batch, Judgement, LossInput, Output
+
+_FROM_DATA = frozenset({"clean", "mask", "references", "logits"})
+
+
+@dataclass(frozen=True)
+class Case:
+    """A loss input, and the tensors of the networks that its gradients must reach."""
+
+    phase: str
+    seen: LossInput
+    learned: list[Tensor]
+
+
+def needs_networks(subject: Subject) -> bool:
+    """Say whether the loss needs extras that only networks can make."""
+    return bool(set(subject.component.entry.needs) - _FROM_DATA)
+
+
+def _giver(kind: Kind, wanted: set[str], subject: Subject) -> Component | None:
+    """Return the component of `kind` that gives most of what is wanted; of equals, one of the same plugin."""
+
+    def rank(component: Component) -> tuple[int, bool]:
+        same = component.plugin.name == subject.component.plugin.name
+        return len(wanted & set(component.entry.gives)), same
+
+    found = max(registry().components(kind), key=rank, default=None)
+    return found if found is not None and wanted & set(found.entry.gives) else None
+
+
+def _generate(data: Batch, giver: Component | None) -> Output:
+    if giver is None:
+        count, _, height, width = data.degraded.shape
+        restored = image(count, height, width, seed=7)
+        return Output(restored.requires_grad_())
+    with seeded():
+        network = giver.load()()
+    return Output.of(network(data.degraded)).float()
+
+
+class _Patches(nn.Module):
+    """The simplest discriminator: a logit for each pixel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with seeded(1):
+            self.layer = nn.Conv2d(6, 1, 1)
+
+    def forward(self, candidate: Tensor, degraded: Tensor) -> Judgement:
+        return Judgement(self.layer(torch.cat((candidate, degraded), 1)))
+
+
+def _critic(giver: Component | None) -> Any:
+    if giver is None:
+        return _Patches()
+    with seeded():
+        return giver.load()()
+
+
+def _judge(critic: Any, candidate: Tensor, data: Batch) -> Judgement:
+    judgement: Judgement = critic(candidate, data.degraded)
+    return judgement.float()
+
+
+def loss_cases(subject: Subject, height: int = 0, width: int = 0, count: int = 2) -> list[Case]:
+    """Return what the loss would see in the generator's and, if it needs a judgement, the critic's phase.
+
+    Without a size, one that the networks in it accept. Raises `CheckSkippedError` when no installed
+    network gives an extra that the loss needs.
+    """
+    needs = set(subject.component.entry.needs)
+    extras = needs - _FROM_DATA
+    generator = _giver("generator", extras, subject)
+    discriminator = _giver("discriminator", extras, subject)
+    given = {name for c in (generator, discriminator) if c for name in c.entry.gives}
+    if extras - given:
+        raise CheckSkippedError(
+            f"no installed network gives {', '.join(sorted(extras - given))}, which this loss needs"
+        )
+    side = rule_of(generator.load()()).padded(64) if generator else 64
+    data = _data(needs, count, height or side, width or side)
+    output = _generate(data, generator)
+    if "logits" not in needs and discriminator is None:
+        return [Case("generator", LossInput(data, output), _parts(output))]
+    critic = _critic(discriminator)
+    fake = _judge(critic, output.image, data)
+    first = Case("generator", LossInput(data, output, fake), [*_parts(output), *_parts(fake)])
+    fixed = Output(output.image.detach(), {k: _detach(v) for k, v in output.extras.items()})
+    assert data.clean is not None
+    fake, real = _judge(critic, fixed.image, data), _judge(critic, data.clean, data)
+    second = Case("discriminator", LossInput(data, fixed, fake, real), [*_parts(fake), *_parts(real)])
+    return [first, second]
+
+
+def _data(needs: set[str], count: int, height: int, width: int) -> Batch:
+    data = batch(count, height, width)
+    if "references" not in needs:
+        return data
+    assert data.clean is not None
+    noise = 0.05 * image(5 * count, height, width, seed=5).view(count, 5, 3, height, width)
+    return data.replace(references=(data.clean.unsqueeze(1) + noise).clamp(0, 1))
+
+
+def _detach(value: Any) -> Any:
+    return tuple(part.detach() for part in value) if isinstance(value, tuple) else value.detach()
+
+
+def _parts(result: Output | Judgement) -> list[Tensor]:
+    first = result.image if isinstance(result, Output) else result.logits
+    return [t for t in [first, *tensors(dict(result.extras))] if t.requires_grad]

@@ -1,0 +1,142 @@
+"""Checks of priors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from restorekit.errors import RestorekitError
+from restorekit.testing.check import CheckFailedError, Subject, for_kinds, require
+from restorekit.testing.samples import SIZES, batch, pick, seeded
+from restorekit.types import Batch
+
+_FIELDS = ("mask", "references")
+
+
+def _prior(subject: Subject) -> Any:
+    with seeded():
+        prior = subject.build()
+    require(isinstance(prior, nn.Module), f"it is a {type(prior).__name__}; it must be a torch.nn.Module")
+    return prior
+
+
+def _input(subject: Subject, count: int, height: int, width: int) -> Batch:
+    """Return a batch that holds nothing that the prior itself is to give, unless it needs it too."""
+    entry = subject.component.entry
+    data = batch(count, height, width)
+    return data if "mask" in entry.needs else data.replace(mask=None)
+
+
+def _given(subject: Subject, prior: Any, data: Batch) -> dict[str, Tensor]:
+    result = prior(data)
+    require(isinstance(result, Batch), f"it returned a {type(result).__name__}; return the batch, replaced")
+    entry = subject.component.entry
+    found = {name: getattr(result, name) for name in _FIELDS if name in entry.gives}
+    missing = [name for name, value in found.items() if not isinstance(value, Tensor)]
+    require(not missing, f"its entry says that it gives {', '.join(missing)}, and it did not")
+    return found
+
+
+@for_kinds("prior")
+def check_gives_what_it_declares(subject: Subject) -> None:
+    """What it gives has the right shape and range, and takes no part in learning."""
+    gives = set(subject.component.entry.gives)
+    require(
+        gives and gives <= set(_FIELDS),
+        f"its entry declares gives={sorted(gives)}; a prior gives mask or references",
+    )
+    data = _input(subject, 2, 64, 72)
+    found = _given(subject, _prior(subject), data)
+    for name, value in found.items():
+        require(not value.requires_grad, f"{name} carries a gradient; decorate forward with torch.no_grad()")
+    if "mask" in found:
+        _require_mask(found["mask"], (2, 1, 64, 72))
+    if "references" in found:
+        _require_references(found["references"], (2, 64, 72))
+
+
+def _require_mask(mask: Tensor, shape: tuple[int, ...]) -> None:
+    require(tuple(mask.shape) == shape, f"the mask has the shape {tuple(mask.shape)} instead of {shape}")
+    values = torch.unique(mask)
+    require(
+        mask.dtype == torch.float32 and bool(((values == 0) | (values == 1)).all()),
+        f"the mask is {mask.dtype} with values such as {values[:4].tolist()}; give float32 with 0 and 1 only",
+    )
+
+
+def _require_references(references: Tensor, shape: tuple[int, int, int]) -> None:
+    count, height, width = shape
+    actual = tuple(references.shape)
+    fits = len(actual) == 5 and (actual[0], *actual[2:]) == (count, 3, height, width)
+    require(fits, f"references have the shape {actual} instead of ({count}, K, 3, {height}, {width})")
+    inside = bool(((references >= 0) & (references <= 1)).all())
+    require(inside and references.dtype == torch.float32, "references must be float32 in [0, 1]")
+
+
+@for_kinds("prior")
+def check_leaves_its_input_alone(subject: Subject) -> None:
+    """The images of the batch are the same behind the call, in the old batch and in the new one."""
+    data = _input(subject, 1, 64, 64)
+    degraded, clean = data.degraded.clone(), data.clean
+    result = _prior(subject)(data)
+    require(
+        torch.equal(degraded, data.degraded) and torch.equal(degraded, result.degraded),
+        "it changes the degraded image; a prior only adds",
+    )
+    require(result.clean is clean and result.name == data.name, "it drops or changes clean images or names")
+
+
+@for_kinds("prior")
+def check_deterministic(subject: Subject) -> None:
+    """The same batch gives the same, whatever the random state: chance comes from ``batch.key`` alone."""
+    prior = _prior(subject)
+    data = _input(subject, 1, 64, 64)
+    results = []
+    for seed in (1, 2):
+        with seeded(seed):
+            results.append(_given(subject, prior, data))
+    for name in results[0]:
+        require(
+            torch.equal(results[0][name], results[1][name]),
+            f"two calls give different {name}; draw from batch.key, not from the global random state",
+        )
+
+
+@for_kinds("prior")
+def check_independent_of_the_batch(subject: Subject) -> None:
+    """A sample is given the same alone and among others, so that many processes see what one would."""
+    prior = _prior(subject)
+    data = _input(subject, 2, 64, 64)
+    together = _given(subject, prior, data)
+    alone = _given(subject, prior, pick(data, 1))
+    for name, value in alone.items():
+        differing = float((value != together[name][1:2]).float().mean())
+        require(
+            differing == 0,
+            f"{name} of a sample alone and in a batch differs in {100 * differing:.2g} % of its values",
+        )
+
+
+@for_kinds("prior")
+def check_any_size(subject: Subject) -> None:
+    """Odd and tiny sizes work, or give an error of restorekit's that says what is too small."""
+    prior = _prior(subject)
+    for height, width in (*SIZES[1:], (11, 13), (1, 1)):
+        try:
+            found = _given(subject, prior, _input(subject, 1, height, width))
+        except RestorekitError as error:
+            if isinstance(error, CheckFailedError):
+                raise
+            continue
+        except Exception as error:
+            raise CheckFailedError(
+                f"on {height}x{width} pixels it raises {type(error).__name__}: {error}; raise a"
+                " RestorekitError that says which sizes are allowed"
+            ) from error
+        for name, value in found.items():
+            require(
+                tuple(value.shape[-2:]) == (height, width),
+                f"on {height}x{width} pixels {name} has the shape {tuple(value.shape)}",
+            )

@@ -1,0 +1,90 @@
+"""``restorekit data``."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from restorekit.cli.data import command
+from restorekit.errors import DataError, UnknownNameError
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    folder = tmp_path / "root"
+    monkeypatch.setenv("RESTOREKIT_DATA", str(folder))
+    return folder
+
+
+def source(folder, split="test", count=3):
+    rng = np.random.default_rng(count)
+    for number in range(1, count + 1):
+        clean = rng.integers(0, 200, (24, 32, 3), np.uint8)
+        for kind, stem, image in (("rainy", "rain", clean + 40), ("gt", "norain", clean)):
+            path = folder / split / kind / f"{stem}-{number:03}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(path)
+    return str(folder)
+
+
+def run(*arguments):
+    return CliRunner().invoke(command, list(arguments), catch_exceptions=False)
+
+
+def test_add_list_and_check(root, tmp_path):
+    added = run("add", "rain100l", source(tmp_path / "src"))
+    assert added.exit_code == 0
+    assert "rain100l test: 3 of 100 pairs" in added.output
+    assert "97 of 100 samples are missing (numbers 4-100)" in added.output
+    listed = {row["name"]: row for row in json.loads(run("list", "--json").output)}
+    assert "ddn" not in listed
+    (record,) = listed["rain100l"]["installed"]
+    assert (record["split"], record["count"], record["expected"], record["partial"]) == ("test", 3, 100, True)
+    assert listed["rain1400"]["installed"] == []
+    assert "test: 3 of 100 pairs" in run("list").output
+    checked = run("check", "rain100l")
+    assert checked.exit_code == 0
+    assert "rain100l@test(3/100): 3 pairs" in checked.output
+
+
+def test_check_finds_backgrounds_shared_by_two_splits(root, tmp_path):
+    source(tmp_path / "src", "test")
+    run("add", "rain100l", source(tmp_path / "src", "train"))
+    result = json.loads(run("check", "rain100l", "--json").output)
+    assert result["ok"]
+    assert {s["label"] for s in result["sets"]} == {"rain100l@test(3/100)", "rain100l@train(3/200)"}
+    (leaks,) = result["leaks"]
+    assert [pair[:2] for pair in leaks["pairs"]] == [[f"rain-{n:03}"] * 2 for n in (1, 2, 3)]
+
+
+def test_check_fails_on_an_unreadable_file_and_names_it(root, tmp_path):
+    folder = source(tmp_path / "src")
+    path = tmp_path / "src/test/gt/norain-002.png"
+    path.write_bytes(path.read_bytes()[:200])
+    result = CliRunner().invoke(command, ["check", folder])
+    assert isinstance(result.exception, DataError)
+    assert "norain-002.png" in result.output
+
+
+def test_check_of_what_is_not_installed_and_of_an_unknown_name(root):
+    with pytest.raises(DataError, match="not installed"):
+        run("check", "rain100l")
+    with pytest.raises(UnknownNameError, match="Did you mean 'rain100l'"):
+        run("check", "rain10ol")
+    with pytest.raises(UnknownNameError, match="Did you mean 'rain100l'"):
+        run("add", "rain10ol", "x")
+
+
+def test_path(root):
+    assert run("path").output.strip() == str(root)
+    assert run("path", "ddn").output.strip() == str(root / "rain1400")
+
+
+def test_help_of_every_command_explains_itself():
+    assert {"add", "list", "check", "path"} == set(command.commands)
+    for name in command.commands:
+        assert len(run(name, "--help").output.splitlines()) > 4

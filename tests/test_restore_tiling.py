@@ -1,0 +1,131 @@
+"""Tiles give what the whole image gives, within the memory they are given."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from restorekit.errors import RestorekitError
+from restorekit.restore import memory
+from restorekit.restore.tiling import receptive_field, run_tiled
+from restorekit.types import SizeRule
+
+torch.set_num_threads(1)
+
+
+def convolutions(*kernels, seed=0):
+    torch.manual_seed(seed)
+    channels = [3, *[4] * (len(kernels) - 1), 3]
+    layers = []
+    for index, kernel in enumerate(kernels):
+        layers += [nn.Conv2d(channels[index], channels[index + 1], kernel, padding=kernel // 2), nn.ReLU()]
+    return nn.Sequential(*layers[:-1]).eval()
+
+
+class Strided(nn.Module):
+    """Down by 4, a 3x3 kernel there, up by 4: needs multiples of 4."""
+
+    def __init__(self):
+        super().__init__()
+        self.size_rule = SizeRule(multiple=4, minimum=4)
+        self.down = nn.Conv2d(3, 8, 4, stride=4)
+        self.mid = nn.Conv2d(8, 8, 3, padding=1)
+        self.up = nn.ConvTranspose2d(8, 3, 4, stride=4)
+
+    def forward(self, x):
+        return self.up(self.mid(self.down(x)))
+
+
+@pytest.mark.parametrize(("kernels", "radius"), [((1,), 0), ((3,), 1), ((3, 3, 5), 4), ((7, 7, 7, 7), 12)])
+def test_receptive_field_of_plain_convolutions(kernels, radius):
+    assert receptive_field(convolutions(*kernels), SizeRule()) == radius
+
+
+def test_receptive_field_sees_over_gaps_and_stops_at_the_cap():
+    torch.manual_seed(0)
+    wide = nn.Conv2d(3, 3, 3, dilation=50, padding=50)
+    assert receptive_field(wide, SizeRule()) == 50
+    assert receptive_field(convolutions(7, 7, 7, 7), SizeRule(), cap=8) == 8
+
+    def everything(x):
+        return x - x.mean((-1, -2), keepdim=True) * 100
+
+    assert receptive_field(everything, SizeRule(), cap=48) == 48
+
+
+def test_receptive_field_of_a_strided_network_covers_its_cells():
+    torch.manual_seed(0)
+    field = receptive_field(Strided(), SizeRule(4, 4))
+    assert 7 <= field <= 4 + 3 + 4  # a pixel sees its cell of 4 and the two beside it
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (64, 64), (65, 131), (400, 37)])
+def test_tiled_equals_whole_for_a_known_receptive_field(size):
+    net = convolutions(3, 3, 5)
+    image = torch.rand(1, 3, *size)
+    tiled = run_tiled(net, image, tile=40, overlap=2 * 4 + 6, margin=4)
+    assert (tiled - net(image)).abs().max() < 1e-6
+
+
+@torch.inference_mode()
+def test_a_margin_below_the_receptive_field_is_not_exact():
+    net = convolutions(3, 3, 5)
+    image = torch.rand(1, 3, 80, 80)
+    tiled = run_tiled(net, image, tile=40, overlap=12, margin=0)
+    assert (tiled - net(image)).abs().max() > 1e-4
+
+
+@torch.inference_mode()
+def test_tiles_of_a_strided_network_start_on_its_grid():
+    torch.manual_seed(0)
+    net = Strided()
+    image = torch.rand(1, 3, 100, 132)
+    tiled = run_tiled(net, image, tile=48, overlap=2 * 8 + 4, multiple=4, margin=8)
+    assert (tiled - net(image)).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize(("tile", "overlap", "margin"), [(16, 4, 0), (16, 6, 3), (16, 8, 2), (20, 10, 4)])
+@pytest.mark.parametrize("size", [16, 17, 33, 95])
+def test_weights_sum_to_one_everywhere(size, tile, overlap, margin):
+    image = torch.rand(1, 3, size, 2 * size)
+    assert torch.allclose(run_tiled(lambda x: x, image, tile, overlap, 1, margin), image, atol=1e-6)
+
+
+def test_only_tiles_reach_the_network_and_feathering_is_smooth():
+    seen = []
+
+    def offset(x):  # every tile has another brightness: the worst case for seams
+        seen.append(x.shape[-2:])
+        return torch.full_like(x, len(seen) % 2)
+
+    result = run_tiled(offset, torch.zeros(1, 3, 32, 200), tile=64, overlap=32)
+    assert max(max(shape) for shape in seen) <= 64
+    assert (result[..., 1:] - result[..., :-1]).abs().max() <= 1 / 32 + 1e-6
+
+
+def test_tiles_that_are_all_overlap_are_refused():
+    with pytest.raises(RestorekitError, match="larger tiles"):
+        run_tiled(lambda x: x, torch.zeros(1, 3, 64, 64), tile=16, overlap=16)
+
+
+@torch.inference_mode()
+def test_bytes_per_pixel_counts_what_is_alive_at_once():
+    def two_alive(x):  # 10 channels beside 20 channels; the 10 are gone before the 5
+        a = torch.cat([x[:, :1]] * 10, 1)
+        b = torch.cat([a, a], 1)
+        del a
+        return b[:, :5] * 2
+
+    _, slope = memory.bytes_per_pixel(two_alive, SizeRule(), torch.device("cpu"))
+    assert slope == pytest.approx(2 * 4 * (10 + 20), rel=0.02)
+
+
+def test_out_of_memory_is_told_from_other_errors():
+    assert memory.is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+    with pytest.raises(RuntimeError) as info:
+        torch.empty(2**60)
+    assert memory.is_out_of_memory(info.value)
+    assert not memory.is_out_of_memory(RuntimeError("shapes differ"))
+    assert not memory.is_out_of_memory(ValueError("out of memory"))
