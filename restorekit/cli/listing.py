@@ -24,9 +24,7 @@ class ComponentName(click.ParamType):  # type: ignore[type-arg]
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
 
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Return the installed names that start with what was typed, each with its summary."""
         found = registry()
         names = ((found.unique_name(c), c.entry.summary) for c in found.components(self.kind))
@@ -80,9 +78,7 @@ def list_components(kind: Kind, as_json: bool) -> None:
     else:
         header = ["name", "plugin", "needs", "gives", "summary"]
         lists = [(", ".join(row["needs"]) or "-", ", ".join(row["gives"]) or "-") for row in rows]
-        table = [
-            [row["name"], row["plugin"], *pair, row["summary"]] for row, pair in zip(rows, lists, strict=True)
-        ]
+        table = [[row["name"], row["plugin"], *pair, row["summary"]] for row, pair in zip(rows, lists, strict=True)]
         echo_table(header, table)
 
 

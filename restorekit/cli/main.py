@@ -74,9 +74,7 @@ def _add_commands(implementation: pluggy.HookImpl, name: str) -> str:
     before = dict(cli.commands)
     try:
         implementation.function(*[cli for _ in implementation.argnames])
-        clashes = [
-            c for c in cli.commands if c in COMMANDS or cli.commands[c] is not before.get(c, cli.commands[c])
-        ]
+        clashes = [c for c in cli.commands if c in COMMANDS or cli.commands[c] is not before.get(c, cli.commands[c])]
     except (Exception, SystemExit) as error:
         message = " ".join(str(error).split()) or "no message"
         cli.commands = before

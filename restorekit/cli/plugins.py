@@ -53,9 +53,7 @@ def plugins(context: click.Context, as_json: bool) -> None:
 class _PluginName(click.ParamType):  # type: ignore[type-arg]
     name = "name"
 
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         return [CompletionItem(p.name) for p in registry().plugins if p.name.startswith(incomplete)]
 
 

@@ -10,6 +10,7 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
 from restorekit.data.augment import augment
+from restorekit.engine.buffers import Buffers
 from restorekit.engine.guard import Guard, Trouble, finite_terms
 from restorekit.engine.order import step_seed
 from restorekit.engine.runtime import Runtime
@@ -43,6 +44,8 @@ class Engine:
         runtime.check_batch(recipe.data.batch, recipe.accumulate)
         self.recipe = recipe
         self.runtime = runtime
+        self.compiled = compiled
+        self.seed = recipe.seed  # of dropout; a rollback changes it
         self.task = RecipeTask(recipe)
         self.task.to(runtime.device)
         for network in self.task.networks.values():
@@ -54,6 +57,7 @@ class Engine:
             for network in self.task.networks.values():
                 network.compile()
         self.wrapped = runtime.wrap(self.task.networks)
+        self.buffers = Buffers(self.task.networks)
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
 
@@ -75,9 +79,8 @@ class Engine:
 
     def step(self, step: int, batch: Batch) -> None:
         """Train on this process's part of the batch of `step`, given as uint8 on the CPU."""
-        torch.manual_seed(step_seed(self.recipe.seed, step) + self.runtime.share.rank)
-        batch = augment(batch.to(self.runtime.device, non_blocking=True), self.recipe.data)
-        micros = [self.task.prepare(micro) for micro in split(batch, self.recipe.accumulate)]
+        micros = self.prepare(step, batch)
+        self.buffers.remember()
         factor = rate_factor(self.recipe.schedule, step, self.recipe.steps)
         due = [phase for phase in self.task.phases if phase.due(step)]
         shared = self._shared_forward(due, micros)
@@ -86,8 +89,15 @@ class Engine:
                 # once the generator has moved, the shared forward pass is out of date
                 fresh = repeat > 0 and phase.trains == "generator"
                 self._phase(phase, step, factor, micros, None if fresh else shared)
+        self.buffers.settle(self.runtime.mean)
         if self.ema is not None:
             self.ema.update(self.generator, step=step)
+
+    def prepare(self, step: int, batch: Batch) -> list[Batch]:
+        """Seed the random generators for `step`; return its augmented micro-batches on the device."""
+        torch.manual_seed(step_seed(self.seed, step) + self.runtime.share.rank)
+        batch = augment(batch.to(self.runtime.device, non_blocking=True), self.recipe.data)
+        return [self.task.prepare(micro) for micro in split(batch, self.recipe.accumulate)]
 
     def _shared_forward(self, due: list[TaskPhase], micros: list[Batch]) -> Output | None:
         """Run the generator once for all phases, where the recipe allows it and it saves a pass."""
@@ -153,6 +163,12 @@ class Engine:
         found = [updater.guard.read() for updater in self.updaters.values()]
         return [trouble for trouble in found if trouble is not None]
 
+    def forget_log(self) -> None:
+        """Drop what was noted since the last log, and all troubles: the steps that made them are undone."""
+        self._sums, self._counts = {}, {}
+        for updater in self.updaters.values():
+            updater.guard.reset()
+
     def rates(self, step: int) -> dict[str, float]:
         """Return the learning rate of each phase at `step`."""
         factor = rate_factor(self.recipe.schedule, step, self.recipe.steps)
@@ -160,7 +176,6 @@ class Engine:
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that the following steps depend on."""
-        self.runtime.average_buffers(self.task.networks)
         return {
             "networks": {name: net.state_dict() for name, net in self.task.networks.items()},
             "updaters": {name: updater.state_dict() for name, updater in self.updaters.items()},
@@ -176,7 +191,7 @@ class Engine:
                 updater.load_state_dict(state["updaters"][name])
             if self.ema is not None:
                 self.ema.module.load_state_dict(state["ema"])
-        except (KeyError, RuntimeError, ValueError) as error:
+        except (KeyError, RuntimeError, ValueError, TypeError) as error:
             raise TrainingError(
                 f"the checkpoint does not fit the networks of recipe {self.recipe.name!r}: {error}"
             ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -11,9 +12,11 @@ from torch import Tensor, nn
 from restorekit.data.crops import Pixels
 from restorekit.data.sets import ImageSet
 from restorekit.data.synthesis import synthesize
-from restorekit.engine.order import sample_key
+from restorekit.engine.badimages import BadImages
+from restorekit.engine.order import sample_key, step_seed
 from restorekit.engine.runtime import Runtime
 from restorekit.engine.task import size_rule_of
+from restorekit.errors import DataError
 from restorekit.metrics.quality import PSNR, SSIM
 from restorekit.padding import pad_to_rule
 from restorekit.recipe import Recipe
@@ -47,7 +50,8 @@ def _pair(images: ImageSet, index: int, recipe: Recipe) -> tuple[str, Tensor, Te
     return sample.name, degraded, clean
 
 
-@torch.inference_mode()
+# not inference_mode: a table that a network or loss caches here must stay fit for training
+@torch.no_grad()
 def restore_plain(network: nn.Module, degraded: Tensor, runtime: Runtime) -> Tensor:
     """Return the restored image [1, 3, H, W] float32 in [0, 1], on the device."""
     padded, crop = pad_to_rule(degraded.to(runtime.device), size_rule_of(network))
@@ -57,9 +61,16 @@ def restore_plain(network: nn.Module, degraded: Tensor, runtime: Runtime) -> Ten
 
 
 def evaluate(
-    network: nn.Module, images: ImageSet, recipe: Recipe, runtime: Runtime, examples: int = 4
-) -> tuple[dict[str, float], list[Example]]:
-    """Return the mean of every metric over `images`, and the first few as examples.
+    network: nn.Module,
+    images: ImageSet,
+    recipe: Recipe,
+    runtime: Runtime,
+    *,
+    examples: int = 4,
+    bad: BadImages | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> tuple[dict[str, float], list[Example]] | None:
+    """Return the mean of every metric over `images`, and the first few as examples; None when `stopped`.
 
     Each image is scored by exactly one process. Without clean images there are examples only.
     """
@@ -69,15 +80,37 @@ def evaluate(
     shown: list[Example] = []
     try:
         for index in range(runtime.share.rank, len(images), runtime.share.world):
-            name, degraded, clean = _pair(images, index, recipe)
-            restored = restore_plain(network, degraded, runtime).cpu()
-            if clean is not None:
-                scores.append((index, {k: float(m(restored, clean)) for k, m in METRICS.items()}))
+            if stopped():
+                break
+            example = _example(network, images, index, recipe, runtime, bad or BadImages())
+            if example is None:
+                continue
+            if example.clean is not None:
+                pair = example.restored, example.clean
+                scores.append((index, {k: float(m(*pair)) for k, m in METRICS.items()}))
             if index < examples:
-                shown.append(Example(name, degraded, restored, clean))
+                shown.append(example)
     finally:
         network.train(was_training)
-    gathered = [values for _, values in sorted(runtime.gather(scores), key=lambda item: item[0])]
-    if not gathered:
-        return {}, shown
-    return {k: math.fsum(v[k] for v in gathered) / len(gathered) for k in METRICS}, shown
+    if any(runtime.gather([stopped()])):
+        return None
+    return _means(runtime.gather(scores)), sorted(runtime.gather(shown), key=lambda e: images.names.index(e.name))
+
+
+def _example(
+    network: nn.Module, images: ImageSet, index: int, recipe: Recipe, runtime: Runtime, bad: BadImages
+) -> Example | None:
+    """Restore image `index`; None for one that cannot be read, where that is allowed."""
+    try:
+        name, degraded, clean = _pair(images, index, recipe)
+    except DataError as error:
+        bad.note(images.names[index], error)
+        return None
+    torch.manual_seed(step_seed(recipe.seed, index))  # for networks that draw noise in eval mode too
+    return Example(name, degraded, restore_plain(network, degraded, runtime).cpu(), clean)
+
+
+def _means(scores: list[tuple[int, dict[str, float]]]) -> dict[str, float]:
+    """Return the mean of every metric, summed in the order of the images on any number of processes."""
+    values = [v for _, v in sorted(scores, key=lambda item: item[0])]
+    return {k: math.fsum(v[k] for v in values) / len(values) for k in METRICS} if values else {}

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
-from restorekit.data.crops import CropSource, collate
+from restorekit.data.crops import CropSource, Planes, collate
+from restorekit.engine.badimages import BadImages
 from restorekit.engine.order import image_index, sample_key
+from restorekit.errors import DataError
 from restorekit.types import Batch
 
 AHEAD = 3  # batches in preparation: enough to hide a slow decode, few enough to stay small
@@ -22,13 +24,36 @@ class Share:
     world: int = 1
 
 
-class Feed:
-    """Gives this process's part of the global batch of any step."""
+def _pinned(batch: Batch) -> Batch:
+    """Return the batch in page-locked memory, from which a GPU copies while it computes."""
+    tensors = {f.name: getattr(batch, f.name) for f in fields(batch) if f.name != "name"}
+    return batch.replace(**{name: value.pin_memory() for name, value in tensors.items() if value is not None})
 
-    def __init__(self, source: CropSource, seed: int, share: Share) -> None:
+
+class Feed:
+    """Gives this process's part of the global batch of any step.
+
+    `seed` decides order, crops and keys; changing it gives other batches from the next `batches` on.
+    """
+
+    def __init__(
+        self, source: CropSource, seed: int, share: Share, *, bad: BadImages | None = None, pin: bool = False
+    ) -> None:
         self.source = source
         self.seed = seed
         self.share = share
+        self.bad = bad or BadImages()
+        self.pin = pin
+
+    def _crop(self, index: int, key: int) -> Planes:
+        """Return the crop of image `index`; in place of a bad one that of the next good image."""
+        count = len(self.source)
+        for other in range(index, index + count):
+            try:
+                return self.source.crop(other % count, key)
+            except DataError as error:
+                self.bad.note(self.source.images.names[other % count], error)
+        raise DataError(f"not one of the {count} images of {self.source.images.label} can be read")
 
     def batch(self, step: int) -> Batch:
         """Return the part of step `step`'s batch that belongs to this process, uint8 on the CPU."""
@@ -37,7 +62,8 @@ class Feed:
         first = step * size + self.share.rank * local
         keys = [sample_key(self.seed, g) for g in range(first, first + local)]
         indices = [image_index(self.seed, g, len(self.source)) for g in range(first, first + local)]
-        return collate([self.source.crop(i, k) for i, k in zip(indices, keys, strict=True)], keys)
+        batch = collate([self._crop(i, k) for i, k in zip(indices, keys, strict=True)], keys)
+        return _pinned(batch) if self.pin else batch
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         """Yield the batches of steps `start` to `stop` - 1, in order."""

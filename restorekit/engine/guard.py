@@ -31,7 +31,12 @@ class Guard:
     def __init__(self, phase: str, terms: list[str], device: torch.device) -> None:
         self.phase = phase
         self.names = terms
-        self.table = torch.zeros(3 + len(terms), dtype=torch.int64, device=device)
+        self.device = device
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything that was recorded."""
+        self.table = torch.zeros(3 + len(self.names), dtype=torch.int64, device=self.device)
         self._reported = 0
 
     def record(self, step: int, finite: Tensor, terms_finite: Tensor) -> None:

@@ -5,23 +5,33 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-import click
 from torch.utils.tensorboard import SummaryWriter
 
+from restorekit.engine.checkpoint import write_atomically
+from restorekit.engine.notices import notice
 from restorekit.plugin.registry import Registry
 
 TRAINING, VALIDATION = "log.csv", "validation.csv"
 
 
+def _numbers(row: Mapping[str | None, Any]) -> dict[str, float] | None:
+    """Return a row's values, or None for a row that a killed process has left unfinished."""
+    try:
+        values = {key: float(value) for key, value in row.items() if key is not None and value}
+    except (TypeError, ValueError):
+        return None
+    return values if "step" in values and None not in row else None
+
+
 def read_rows(path: Path) -> list[dict[str, float]]:
-    """Return the rows of one of the run's CSV files; empty cells are left out."""
+    """Return the rows of one of the run's CSV files; empty cells and unfinished rows are left out."""
     if not path.exists():
         return []
     with path.open(newline="", encoding="utf-8") as file:
-        return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
+        rows = [_numbers(row) for row in csv.DictReader(file)]
+    return [row for row in rows if row is not None]
 
 
 class _Csv:
@@ -29,16 +39,20 @@ class _Csv:
 
     def __init__(self, path: Path, resume_step: int) -> None:
         self.path = path
-        self.rows = [row for row in read_rows(path) if row["step"] <= resume_step]
+        # a run that starts anew measures step 0 again
+        self.rows = [row for row in read_rows(path) if row["step"] <= resume_step] if resume_step else []
         self.columns: list[str] = list(dict.fromkeys(key for row in self.rows for key in row))
         if path.exists():
             self._rewrite()
 
-    def _rewrite(self) -> None:
-        with self.path.open("w", newline="", encoding="utf-8") as file:
+    def _fill(self, path: Path) -> None:
+        with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, self.columns)
             writer.writeheader()
             writer.writerows(self.rows)
+
+    def _rewrite(self) -> None:
+        write_atomically(self.path, self._fill)
 
     def append(self, row: dict[str, float]) -> None:
         self.rows.append(row)
@@ -57,10 +71,18 @@ class Logs:
     def __init__(self, run: Path, registry: Registry, recipe: Mapping[str, Any], resume_step: int) -> None:
         self.run = run
         self.registry = registry
-        self._training = _Csv(run / TRAINING, resume_step)
-        self._validation = _Csv(run / VALIDATION, resume_step)
-        self._board = SummaryWriter(str(run / "tensorboard"), purge_step=resume_step + 1)
+        self._open(resume_step)
         self.call("run_started", run=run, recipe=dict(recipe))
+
+    def _open(self, step: int) -> None:
+        self._training = _Csv(self.run / TRAINING, step)
+        self._validation = _Csv(self.run / VALIDATION, step)
+        self._board = SummaryWriter(str(self.run / "tensorboard"), purge_step=step + 1)
+
+    def rewind(self, step: int) -> None:
+        """Drop what was logged behind `step`, to which the run has gone back."""
+        self._board.close()
+        self._open(step)
 
     def call(self, hook: str, **arguments: Any) -> None:
         """Call a tracker hook of every plugin; one that fails is named, and does not stop the run."""
@@ -69,7 +91,7 @@ class Logs:
                 wanted = {name: arguments[name] for name in implementation.argnames}
                 implementation.function(**wanted)
             except Exception as error:
-                click.echo(f"Warning: hook {hook} of plugin {implementation.plugin_name!r} failed: {error}", err=True)
+                notice(f"hook {hook} of plugin {implementation.plugin_name!r} failed: {error}")
 
     def _write(self, table: _Csv, step: int, values: Mapping[str, float]) -> None:
         table.append({"step": step, **values})
@@ -86,13 +108,6 @@ class Logs:
         self._write(self._validation, step, {f"val/{name}": value for name, value in values.items()})
 
     def finish(self, step: int, completed: bool) -> None:
-        """Tell the trackers that the run has stopped."""
+        """Tell the trackers that the run has stopped, and close the files."""
         self.call("run_finished", run=self.run, step=step, completed=completed)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
         self._board.close()

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from restorekit.engine.checkpoint import load_checkpoint, save_checkpoint, write_atomically
+from restorekit.engine.checkpoint import load_checkpoint, remove_leftovers, save_checkpoint, write_atomically
 from restorekit.engine.engine import Engine
 from restorekit.errors import TrainingError
 from restorekit.recipe import Recipe, to_toml
@@ -17,6 +17,11 @@ from restorekit.recipe.toml import read_recipe_file
 from restorekit.weights.files import save_weights
 
 RECIPE, FACTS, STATUS = "recipe.toml", "run.json", "status.json"
+
+
+def _of_a_start(path: Path) -> bool:
+    """Whether a file is what a run that was killed while it started has left."""
+    return path.name == FACTS or path.name.endswith(".part")
 
 
 @dataclass(frozen=True)
@@ -37,14 +42,17 @@ class RunFolder:
         """
         known = self.path / RECIPE
         if known.exists():
+            remove_leftovers(self.path)
             self._same(read_recipe_file(known), recipe, facts)
             return
-        if self.path.exists() and any(self.path.iterdir()):
+        if self.path.exists() and not self.path.is_dir():
+            raise TrainingError(f"{self.path} is a file; give a folder with -o")
+        if self.path.exists() and any(not _of_a_start(p) for p in self.path.iterdir()):
             raise TrainingError(
                 f"{self.path} is not empty and holds no run; give another folder with -o, or empty this one"
             )
+        self.write_json(FACTS, facts)  # first: the recipe is what marks a folder as a run
         write_atomically(known, lambda beside: beside.write_text(to_toml(recipe), encoding="utf-8"))
-        self.write_json(FACTS, facts)
 
     def _same(self, known: Recipe, recipe: Recipe, facts: dict[str, Any]) -> None:
         differences = known.difference(recipe)
@@ -68,7 +76,10 @@ class RunFolder:
         path = self.path / name
         if not path.exists():
             return {}
-        values = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise TrainingError(f"{path} cannot be read: {error}; remove it, or give another folder with -o") from error
         assert isinstance(values, dict)
         return values
 

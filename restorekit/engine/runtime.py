@@ -9,18 +9,28 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
-from accelerate.utils import broadcast_object_list, gather_object
 from torch import Tensor, nn
 
 from restorekit.devices import pick_device, pick_precision
 from restorekit.engine.feed import Share
 from restorekit.errors import TrainingError
 
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+# what collectives say when the other end of a connection has gone
+_LOST = ("connection closed", "connection reset", "broken pipe", "socket", "nccl", "gloo", "timed out", "peer")
+
+
+def _accelerator(on_cpu: bool) -> Accelerator:
+    from accelerate import Accelerator, DistributedDataParallelKwargs
+
+    kwargs = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
+    return Accelerator(cpu=on_cpu, mixed_precision="no", kwargs_handlers=[kwargs], device_placement=False)
 
 
 class Runtime:
@@ -30,15 +40,14 @@ class Runtime:
     """
 
     def __init__(self, device: str = "auto", precision: str = "auto") -> None:
-        single = int(os.environ.get("WORLD_SIZE", "1")) == 1
         chosen = pick_device(device)
-        kwargs = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
-        self._accelerator = Accelerator(
-            cpu=chosen.type == "cpu", mixed_precision="no", kwargs_handlers=[kwargs], device_placement=False
-        )
-        self.device = chosen if single else self._accelerator.device
+        self._accelerator: Accelerator | None = None
+        self.device, self.share = chosen, Share()
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            self._accelerator = _accelerator(chosen.type == "cpu")
+            self.device = self._accelerator.device
+            self.share = Share(self._accelerator.process_index, self._accelerator.num_processes)
         self.precision = pick_precision(precision, self.device)
-        self.share = Share(self._accelerator.process_index, self._accelerator.num_processes)
 
     @property
     def main(self) -> bool:
@@ -61,7 +70,7 @@ class Runtime:
 
     def wrap(self, networks: dict[str, nn.Module]) -> dict[str, nn.Module]:
         """Return the networks as they are to be called in training, in sorted order on every process."""
-        if not self.many:
+        if self._accelerator is None:
             return dict(networks)
         return {name: self._accelerator.prepare_model(networks[name]) for name in sorted(networks)}
 
@@ -73,12 +82,13 @@ class Runtime:
     @contextlib.contextmanager
     def synchronised(self, network: nn.Module, last: bool) -> Iterator[None]:
         """Exchange gradients only in the last of a phase's micro-batches."""
-        with contextlib.nullcontext() if last else self._accelerator.no_sync(network):
+        apart = self._accelerator is not None and not last
+        with self._accelerator.no_sync(network) if apart and self._accelerator else contextlib.nullcontext():
             yield
 
     def mean(self, values: Tensor) -> Tensor:
         """Return the mean of `values` over all processes."""
-        if not self.many:
+        if self._accelerator is None:
             return values
         reduced = self._accelerator.reduce(values, reduction="mean")
         assert isinstance(reduced, Tensor)
@@ -86,29 +96,44 @@ class Runtime:
 
     def gather(self, items: list[Any]) -> list[Any]:
         """Return the concatenated lists of all processes, in order of rank."""
-        return list(gather_object(items)) if self.many else items
-
-    def agree(self, value: Any) -> Any:
-        """Return the main process's value on every process."""
         if not self.many:
-            return value
-        box = [value]
-        broadcast_object_list(box)
-        return box[0]
+            return items
+        from accelerate.utils import gather_object
 
-    def average_buffers(self, networks: dict[str, nn.Module]) -> None:
-        """Make batch-norm statistics and other buffers equal on all processes."""
-        if self.many:
-            for network in networks.values():
-                for buffer in network.buffers():
-                    value = self.mean(buffer.float())
-                    buffer.copy_(value.to(buffer.dtype))
+        return list(gather_object(items))
+
+    def stop_signal(self, number: int | None, step: int) -> int | None:
+        """Return the largest signal number that any process has noted, or None.
+
+        On GPUs asking means waiting for the device, so that it is done at every tenth step only.
+        """
+        if not self.many:
+            return number
+        if self.device.type != "cpu" and step % 10:
+            return None
+        return max(self.gather([number or 0])) or None
 
     def wait(self) -> None:
         """Wait until every process is here."""
-        self._accelerator.wait_for_everyone()
+        if self._accelerator is not None:
+            self._accelerator.wait_for_everyone()
 
     def close(self) -> None:
         """Leave the process group."""
-        if self.many:
+        if self._accelerator is not None:
             self._accelerator.end_training()
+
+    @contextlib.contextmanager
+    def company(self) -> Iterator[None]:
+        """Turn the loss of another process into a `TrainingError` that says what to do."""
+        try:
+            yield
+        except RuntimeError as error:
+            text = str(error)
+            if not self.many or not any(word in text.lower() for word in _LOST):
+                raise
+            raise TrainingError(
+                f"process {self.share.rank} of {self.share.world} has lost another process"
+                f" ({' '.join(text.split())[:160]}). The message of the one that died says why; start the same"
+                " command again to go on from the last checkpoint"
+            ) from error

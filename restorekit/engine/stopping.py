@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
 from typing import Self
 
+APART = 1.0  # seconds: a launcher may pass on the Ctrl-C that the terminal has sent already
+
 
 class StopRequest:
-    """While active, notes the first SIGINT or SIGTERM; a second SIGINT interrupts at once."""
+    """While active, notes the first SIGINT or SIGTERM; a second SIGINT, a second later, interrupts at once."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self._when = 0.0
         self._previous: dict[int, object] = {}
 
     @property
-    def exit_code(self) -> int:
-        """128 plus the signal's number, as shells expect; 0 without a signal."""
-        return 128 + self.signal if self.signal else 0
+    def asked(self) -> bool:
+        """Whether this process has been asked to stop."""
+        return self.signal is not None
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.signal is not None and number == signal.SIGINT:
+        now = time.monotonic()
+        if self.signal is None:
+            self.signal, self._when = number, now
+        elif number == signal.SIGINT and now - self._when > APART:
             raise KeyboardInterrupt
-        self.signal = number
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():

@@ -63,8 +63,11 @@ class Updater:
         """Unscale, clip and apply the gradients, unless they are not finite. Returns their norm."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.base_rate * factor
-        self.scaler.unscale_(self.optimizer)
         gradients = [p.grad for p in self.parameters if p.grad is not None]
+        if self.scaler.is_enabled():
+            # a term may overflow and leave finite gradients: the scaler, which sees only those, must skip too
+            gradients[0].add_(torch.where(terms_finite.all(), 0.0, torch.nan))
+        self.scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.get_total_norm(gradients)
         finite = torch.isfinite(norm) & terms_finite.all()
         self.guard.record(step, finite, terms_finite)
@@ -93,4 +96,5 @@ class Updater:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state_dict`."""
         self.optimizer.load_state_dict(state["optimizer"])
-        self.scaler.load_state_dict(state["scaler"])
+        if state["scaler"]:  # empty from a run in another precision
+            self.scaler.load_state_dict(state["scaler"])

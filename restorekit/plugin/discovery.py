@@ -79,9 +79,7 @@ def _points(found: Distribution) -> list[EntryPoint]:
 
 def _listed(given: Any) -> list[Entry]:
     if not isinstance(given, Iterable) or isinstance(given, str):
-        raise PluginError(
-            f"restorekit_entries() gave a {type(given).__name__}; it must give a list of Entry objects"
-        )
+        raise PluginError(f"restorekit_entries() gave a {type(given).__name__}; it must give a list of Entry objects")
     return list(given)
 
 
@@ -94,9 +92,7 @@ def _checked_entries(manager: pluggy.PluginManager, module: ModuleType) -> tuple
     seen: set[tuple[str, str]] = set()
     for entry in found:
         if not isinstance(entry, Entry):
-            raise PluginError(
-                f"restorekit_entries() gave a {type(entry).__name__}; it must give Entry objects only"
-            )
+            raise PluginError(f"restorekit_entries() gave a {type(entry).__name__}; it must give Entry objects only")
         if (entry.kind, entry.name) in seen:
             raise PluginError(f"it declares the {entry.kind} {entry.name!r} twice; names must be unique")
         seen.add((entry.kind, entry.name))
@@ -120,9 +116,7 @@ def _register(manager: pluggy.PluginManager, module: ModuleType, name: str) -> t
         raise
 
 
-def load_plugin(
-    manager: pluggy.PluginManager, name: str, module_name: str, distribution: str, version: str
-) -> Plugin:
+def load_plugin(manager: pluggy.PluginManager, name: str, module_name: str, distribution: str, version: str) -> Plugin:
     """Import, register and ask one plugin. Whatever it raises becomes its `error`.
 
     What it prints meanwhile goes to standard error, so that it cannot spoil ``--json``.
@@ -170,15 +164,12 @@ def _unreadable(found: Distribution, error: Exception) -> Plugin:
         module="",
         distribution=found.name,
         version=found.version,
-        error=f"its entry_points.txt cannot be read ({type(error).__name__}: {error});"
-        f" reinstall {found.name}",
+        error=f"its entry_points.txt cannot be read ({type(error).__name__}: {error}); reinstall {found.name}",
         traceback=traceback.format_exc(),
     )
 
 
-def _load_distribution(
-    manager: pluggy.PluginManager, found: Distribution, owners: dict[str, str]
-) -> Iterator[Plugin]:
+def _load_distribution(manager: pluggy.PluginManager, found: Distribution, owners: dict[str, str]) -> Iterator[Plugin]:
     try:
         points = _points(found)
     except Exception as error:  # a damaged file raises whatever the parser stumbles over

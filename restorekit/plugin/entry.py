@@ -50,18 +50,14 @@ class Entry:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise PluginError(
-                f"entry {self.name!r}: kind {self.kind!r} is unknown; use one of {', '.join(KINDS)}"
-            )
+            raise PluginError(f"entry {self.name!r}: kind {self.kind!r} is unknown; use one of {', '.join(KINDS)}")
         if not _NAME.fullmatch(self.name):
             raise PluginError(
                 f"entry name {self.name!r} is not valid; use lower-case letters, digits and single"
                 " hyphens, such as 'pix2pix-small'"
             )
         if not _TARGET.fullmatch(self.target):
-            raise PluginError(
-                f"entry {self.name!r}: target {self.target!r} is not 'package.module:attribute'"
-            )
+            raise PluginError(f"entry {self.name!r}: target {self.target!r} is not 'package.module:attribute'")
         for attribute in ("needs", "gives"):
             value = getattr(self, attribute)
             if isinstance(value, str):

@@ -85,8 +85,7 @@ class Registry:
             return matches[0]
         if matches:
             raise UnknownNameError(
-                f"{kind} {name!r} is offered by several plugins; say which:"
-                f" {', '.join(c.id for c in matches)}"
+                f"{kind} {name!r} is offered by several plugins; say which: {', '.join(c.id for c in matches)}"
             )
         raise UnknownNameError(self._unknown(kind, name, known))
 

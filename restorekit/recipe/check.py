@@ -65,7 +65,6 @@ def model_recipe(registry: Registry, name: str) -> Recipe:
     recipe = target if isinstance(target, Recipe) else target()
     if not isinstance(recipe, Recipe):
         raise RecipeError(
-            f"model {component.id!r} gave a {type(recipe).__name__}; its target must be a Recipe or return"
-            " one"
+            f"model {component.id!r} gave a {type(recipe).__name__}; its target must be a Recipe or return one"
         )
     return recipe

@@ -66,9 +66,7 @@ class Recipe(Part):
                 f" critic_losses: {sorted(self.critic_losses) or 'none'})"
             )
         if self.data.batch % self.accumulate:
-            raise ValueError(
-                f"data.batch ({self.data.batch}) must be a multiple of accumulate ({self.accumulate})"
-            )
+            raise ValueError(f"data.batch ({self.data.batch}) must be a multiple of accumulate ({self.accumulate})")
         return self
 
     @classmethod
@@ -145,8 +143,7 @@ def _explain(model: type[BaseModel], values: Mapping[str, Any], error: Validatio
         if problem["type"] == "extra_forbidden":
             allowed = _table_at(model, path[:-1])
             lines.append(
-                f"there is no field {where!r}.{closest(str(path[-1]), allowed)}"
-                f" Allowed here: {', '.join(allowed)}."
+                f"there is no field {where!r}.{closest(str(path[-1]), allowed)} Allowed here: {', '.join(allowed)}."
             )
         elif problem["type"] == "missing":
             lines.append(f"field {where!r} is missing; give it a value.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from restorekit.recipe.model import merged
 from restorekit.testing.check import CheckSkippedError, Subject, for_kinds, require
 from restorekit.testing.model_checks import runnable_recipe
 from restorekit.testing.samples import batch
+
+OnStep = Callable[[int, dict[str, float]], None]
 
 _STEPS = 10
 _SIDE = 32  # pixels, or as many as the generator wants
@@ -68,8 +70,12 @@ def _small(recipe: Recipe, changes: Mapping[str, Any]) -> tuple[Recipe, int]:
     return Recipe.read(merged(merged(plain, small), changes)), side
 
 
-def _options(last: int) -> Options:
-    return Options(device="cpu", compile="off", max_steps=last, log_every=1)
+def _train(recipe: Recipe, pairs: ImageSet, run: Path, last: int, on_step: OnStep | None = None) -> None:
+    """Train up to step `last`. A signal ends a run early and in order; here it must end the checks."""
+    options = Options(device="cpu", compile="off", max_steps=last, log_every=1)
+    result = train(recipe, pairs, run, options=options, on_step=on_step)
+    if result.exit_code:
+        raise KeyboardInterrupt
 
 
 def _weights(run: Path) -> dict[str, Tensor]:
@@ -93,14 +99,14 @@ def check_few_steps_lower_the_loss(subject: Subject) -> None:
     """Trained on one small pair over and over, its loss falls."""
     recipe, side = _small(runnable_recipe(subject), {})
     phase, names = _watched(recipe)
-    terms = {**recipe.losses, **recipe.critic_losses}
+    terms = recipe.losses if phase == "generator" else recipe.critic_losses
     values: list[float] = []
 
     def on_step(step: int, logged: dict[str, float]) -> None:
         values.append(sum(terms[n].weight * _logged(logged, f"{phase}/{n}") for n in names))
 
     with tempfile.TemporaryDirectory() as folder:
-        train(recipe, _pairs(2, side), Path(folder) / "run", options=_options(_STEPS), on_step=on_step)
+        _train(recipe, _pairs(2, side), Path(folder) / "run", _STEPS, on_step)
     first, last = sum(values[:3]) / 3, sum(values[-3:]) / 3
     require(
         last < first,
@@ -121,9 +127,9 @@ def check_resumes_exactly(subject: Subject) -> None:
     pairs = _pairs(4, side)
     with tempfile.TemporaryDirectory() as folder:
         whole, parts = Path(folder) / "whole", Path(folder) / "parts"
-        train(recipe, pairs, whole, options=_options(4))
+        _train(recipe, pairs, whole, 4)
         for last in (2, 4):
-            train(recipe, pairs, parts, options=_options(last))
+            _train(recipe, pairs, parts, last)
         difference = _largest_difference(_weights(whole), _weights(parts))
     require(
         difference == 0,
@@ -148,7 +154,7 @@ def check_accumulates(subject: Subject) -> None:
     with tempfile.TemporaryDirectory() as folder:
         runs = {n: Path(folder) / str(n) for n in (1, 2)}
         for parts, run in runs.items():
-            train(Recipe.read({**recipe.plain(), "accumulate": parts}), pairs, run, options=_options(2))
+            _train(Recipe.read({**recipe.plain(), "accumulate": parts}), pairs, run, 2)
         one, two = (_weights(run) for run in runs.values())
     moved = _largest_difference(one, build_generator(recipe).state_dict())
     difference = _largest_difference(one, two)

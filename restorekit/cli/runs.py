@@ -1,0 +1,110 @@
+"""``restorekit runs``: look at training runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from restorekit.cli.listing import echo_json, echo_table
+from restorekit.errors import DataError
+from restorekit.recipe import Recipe
+from restorekit.recipe.toml import read_recipe_file
+
+FOLDER = click.Path(path_type=Path)
+
+
+def _read(run: Path) -> tuple[Recipe, dict[str, Any], dict[str, Any]]:
+    """Return recipe, facts and status of a run. Raises `DataError` when the folder holds none."""
+    recipe = run / "recipe.toml"
+    if not recipe.is_file():
+        raise DataError(f"{run} is not a run: it has no recipe.toml; give a folder that `restorekit train` made")
+    parts = [run / "run.json", run / "status.json"]
+    facts, status = (json.loads(p.read_text(encoding="utf-8")) if p.exists() else {} for p in parts)
+    return read_recipe_file(recipe), facts, status
+
+
+def _row(run: Path) -> dict[str, Any]:
+    recipe, facts, status = _read(run)
+    best = status.get("best", {})
+    return {
+        "run": str(run),
+        "recipe": recipe.name,
+        "digest": recipe.digest(),
+        "data": (facts.get("data") or {}).get("label", ""),
+        "step": status.get("step", 0),
+        "steps": recipe.steps,
+        "completed": status.get("completed", False),
+        "hours": round(status.get("seconds", 0.0) / 3600, 2),
+        "best": best,
+    }
+
+
+def _best(row: dict[str, Any]) -> str:
+    return "  ".join(f"{k} {v:.3f}" for k, v in sorted(row["best"].items())) or "-"
+
+
+@click.group("runs")
+def command() -> None:
+    """List, show, plot and compare training runs."""
+
+
+@command.command("list")
+@click.argument("folder", type=FOLDER, default=Path("runs"))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_runs(folder: Path, as_json: bool) -> None:
+    """List the runs in FOLDER."""
+    rows = [_row(path.parent) for path in sorted(folder.glob("*/recipe.toml"))]
+    if as_json:
+        echo_json(rows)
+        return
+    table = [
+        [Path(r["run"]).name, r["recipe"], r["data"], f"{r['step']}/{r['steps']}", f"{r['hours']:.2f}", _best(r)]
+        for r in rows
+    ]
+    echo_table(["run", "recipe", "data", "step", "hours", "best"], table)
+
+
+@command.command("show")
+@click.argument("run", type=FOLDER)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def show(run: Path, as_json: bool) -> None:
+    """Show how far RUN is, its best values and its recipe."""
+    from restorekit.recipe import to_toml
+
+    row = _row(run)
+    recipe = _read(run)[0]
+    if as_json:
+        echo_json({**row, "fields": recipe.plain()})
+        return
+    state = "finished" if row["completed"] else "not finished"
+    click.echo(f"{run}: {row['recipe']} on {row['data']}, step {row['step']} of {row['steps']}, {state}")
+    click.echo(f"best: {_best(row)}\n\n{to_toml(recipe)}")
+
+
+@command.command("plot")
+@click.argument("runs", type=FOLDER, nargs=-1, required=True)
+@click.option("-o", "--output", type=FOLDER, default=Path("curves.png"), show_default=True)
+def plot(runs: tuple[Path, ...], output: Path) -> None:
+    """Draw the curves of one or several RUNS into one PNG."""
+    from restorekit.engine.pictures import save_curves
+
+    for run in runs:
+        _read(run)
+    save_curves(runs, output)
+    click.echo(str(output))
+
+
+@command.command("compare")
+@click.argument("first", type=FOLDER)
+@click.argument("second", type=FOLDER)
+def compare(first: Path, second: Path) -> None:
+    """Say in which fields two runs differ, and their best values side by side."""
+    differences = _read(first)[0].difference(_read(second)[0])
+    click.echo("\n".join(differences) or "the recipes are the same")
+    rows = [_row(first), _row(second)]
+    names = sorted({name for row in rows for name in row["best"]})
+    values = [[name, *(f"{row['best'][name]:.4f}" if name in row["best"] else "-" for row in rows)] for name in names]
+    echo_table(["best", first.name, second.name], values)

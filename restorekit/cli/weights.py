@@ -1,0 +1,121 @@
+"""``restorekit weights``: list, verify, path, add, import, export."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import click
+
+from restorekit.cli.listing import echo_json, echo_table
+from restorekit.errors import WeightsError
+from restorekit.plugin.registry import Component, registry
+from restorekit.weights.find import SUFFIX, find_weights, shipped_weights, user_folder, weights_state
+from restorekit.weights.manifest import verify
+
+
+def _models() -> list[Component]:
+    return registry().components("model")
+
+
+def _row(component: Component) -> dict[str, Any]:
+    state = weights_state(component.entry)
+    row: dict[str, Any] = {"model": registry().unique_name(component), "state": state, "path": "", "megabytes": None}
+    if state in ("user", "shipped"):
+        shipped = shipped_weights(component.entry)
+        own = user_folder() / f"{component.entry.name}{SUFFIX}"
+        path = shipped.path if state == "shipped" and shipped else own
+        row |= {"path": str(path), "megabytes": round(path.stat().st_size / 1e6, 2) if path.exists() else None}
+    return row
+
+
+@click.group("weights")
+def command() -> None:
+    """List, verify, add and import weights."""
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_weights(as_json: bool) -> None:
+    """List the models and where their weights would come from."""
+    rows = [_row(component) for component in _models()]
+    if as_json:
+        echo_json(rows)
+        return
+    table = [
+        [r["model"], r["state"], "-" if r["megabytes"] is None else f"{r['megabytes']:.2f} MB", r["path"]] for r in rows
+    ]
+    echo_table(["model", "weights", "size", "path"], table)
+
+
+@command.command("verify")
+def verify_weights() -> None:
+    """Check every shipped file against its SHA-256."""
+    shipped = [found for component in _models() if (found := shipped_weights(component.entry))]
+    for item in shipped:
+        verify(item)
+        click.echo(f"ok  {item.model}  {item.path.name}  sha256 {item.sha256[:16]}…")
+    click.echo(f"{len(shipped)} shipped files verified")
+
+
+@command.command("path")
+@click.argument("model")
+@click.option("--weights", help="As for restore: a file, a run, a name or hf://owner/repo.")
+def path_of(model: str, weights: str | None) -> None:
+    """Print the file that MODEL would use."""
+    click.echo(str(find_weights(registry().find("model", model), weights).path))
+
+
+def _target(name: str, force: bool) -> Path:
+    target = user_folder() / f"{name}{SUFFIX}"
+    if target.exists() and not force:
+        raise WeightsError(f"{target} exists; give --force to replace it, or another --name")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return target
+
+
+@command.command("add")
+@click.argument("model")
+@click.argument("source")
+@click.option("--name", help="Name in your weights folder; MODEL itself makes it the default of that model.")
+@click.option("--force", is_flag=True, help="Replace a file of the same name.")
+def add(model: str, source: str, name: str | None, force: bool) -> None:
+    """Copy weights (a file or a run folder) into your weights folder, after loading them once."""
+    from restorekit.restore.load import load_generator
+
+    component = registry().find("model", model)
+    file = find_weights(component, source)
+    load_generator(component, file)
+    target = _target(name or component.entry.name, force)
+    shutil.copyfile(file.path, target)
+    click.echo(f"{target}  (use it with --model {model}" + (f" --weights {name})" if name else ")"))
+
+
+@command.command("import")
+@click.argument("model")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Change the recipe, as for train.")
+@click.option("--name", help="Name in your weights folder; MODEL itself makes it the default of that model.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write here and not into the weights folder.")
+@click.option("--force", is_flag=True, help="Replace an existing file.")
+def import_foreign(
+    model: str, file: Path, overrides: tuple[str, ...], name: str | None, output: Path | None, force: bool
+) -> None:
+    """Bring in a foreign checkpoint, such as the authors' own. Code in it is never run."""
+    from restorekit.engine.checkpoint import write_atomically
+    from restorekit.engine.task import build_generator
+    from restorekit.recipe import apply_overrides
+    from restorekit.recipe.check import model_recipe
+    from restorekit.weights.files import convert_foreign, read_foreign, save_weights
+
+    component = registry().find("model", model)
+    recipe = apply_overrides(model_recipe(registry(), component.id), overrides)
+    network = build_generator(recipe)
+    convert_foreign(network, read_foreign(file), str(file))
+    target = output or _target(name or component.entry.name, force)
+    if target.exists() and not force:
+        raise WeightsError(f"{target} exists; give --force to replace it")
+    facts = {"restorekit.origin": f"imported from {file.name}"}
+    write_atomically(target, lambda beside: save_weights(beside, network, recipe, facts))
+    click.echo(f"{target}  (from {file})")

@@ -1,0 +1,51 @@
+"""What is worth a warning before a run starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from restorekit.data.imageset import ImageSet
+from restorekit.data.leaks import find_leaks
+from restorekit.engine.notices import notice
+from restorekit.errors import DataError
+from restorekit.recipe import Recipe
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+MOST_HASHED = 500  # images: some seconds of reading; beyond, `restorekit data check` does it once
+
+
+def _backgrounds(images: ImageSet) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    for index in range(len(images)):
+        try:
+            sample = images.read(index)
+        except DataError:  # reported, with the file's name, by whoever trains or evaluates on it
+            continue
+        yield sample.name, sample.degraded if sample.clean is None else sample.clean
+
+
+def warn_of_leaks(images: ImageSet, validation: ImageSet | None) -> None:
+    """Warn when backgrounds of the validation set are trained on. Large sets are not looked through."""
+    if validation is None or len(images) + len(validation) > MOST_HASHED:
+        return
+    leaks = find_leaks(_backgrounds(images), _backgrounds(validation))
+    if leaks:
+        first = leaks[0]
+        seen = len({leak.test for leak in leaks})
+        notice(
+            f"{seen} of {len(validation)} validation images look like images that are trained on (such as"
+            f" {first.test!r} like {first.train!r}, {first.distance} of 64 bits apart), so that validation will"
+            " flatter the model; give another set with --val, or take the doubles out"
+        )
+
+
+def warn_of_batch(recipe: Recipe, images: ImageSet) -> None:
+    """Warn when one batch holds more samples than there are images."""
+    if recipe.data.batch > len(images):
+        notice(
+            f"data.batch is {recipe.data.batch} and there are {len(images)} images, so that every step shows some"
+            f" image more than once; with --set data.batch={len(images)} none would be"
+        )
