@@ -128,8 +128,9 @@ def write_card(run: Path, summaries: list[Path]) -> Path:
 - Storage: {notes["storage"]}.
 - Licence of these weights: {LICENCE}, because of the photographs that they learned from.
 - Trained with restorekit {facts["version"]} on {facts["data"]["images"]} clean photographs
-  ({facts["data"]["label"]}), degraded on the fly by the synthesizer; {status["step"]} steps, {status["seconds"] / 60:.0f}
-  minutes on one core of {platform.processor() or platform.machine()} (bf16), torch {torch.__version__.split("+")[0]}, seed {recipe.seed}.
+  ({facts["data"]["label"]}), degraded on the fly by the synthesizer.
+- {status["step"]} steps in {status["seconds"] / 60:.0f} minutes on one core of a shared CPU ({platform.machine()}, bf16),
+  torch {torch.__version__.split("+")[0]}, seed {recipe.seed}.
 - Licences of the photographs, as stated: {DATA_LICENCE}.
 - Background-disjoint from every built-in test image: perceptual hashes of {notes["checked"]} photographs compared.
 - Perceptual (VGG16) term: {"in use" if "perceptual" in recipe.losses else "not used; its weights could not be had"}.
@@ -148,8 +149,8 @@ Gain over the degraded input in dB, with the 95 % bootstrap interval of the pair
 
 ## Use and limits
 
-For removing {"raindrops on glass" if recipe.task == "raindrop" else "rain streaks"} from photographs, and as the first row of
-a comparison. Small and trained briefly: large drops and dense rain are only weakened, and fine texture may be softened.
+For removing {"raindrops on glass" if recipe.task == "raindrop" else "rain streaks"} from photographs, and as a first
+row of comparisons. Small and trained briefly: large drops and dense rain are only weakened, and fine texture may be softened.
 Built-in sets are synthetic, and their scores cannot be compared with published ones.
 """
     target = folder_of(registry().find("model", recipe.name).entry.weights) / f"{recipe.name}.md"

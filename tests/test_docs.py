@@ -36,7 +36,7 @@ def code_lines(text: str) -> list[str]:
     """Return the lines of all shell examples of a page and its inline commands, continued lines joined."""
     fences = [body for language, body in _FENCE.findall(text) if language in ("", "sh", "bash", "console")]
     rest = _FENCE.sub("", text)
-    blocks = fences + [*_INDENTED.findall(rest + "\n")]
+    blocks = [*fences, *_INDENTED.findall(rest + "\n")]
     inline = re.findall(r"`([^`\n]+)`", rest)
     joined = "\n".join(blocks).replace("\\\n", " ")
     return [line.strip() for line in [*joined.splitlines(), *inline]]
@@ -151,6 +151,15 @@ def test_links_lead_somewhere(page):
 def test_no_page_names_a_registrys_host(page):
     hosts = ("py" + "pi.org", "python" + "hosted.org", "download.pytorch" + ".org")
     assert not [host for host in hosts if host in page.read_text(encoding="utf-8")]
+
+
+def test_every_dependency_has_its_licence_stated():
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    text = (DOCS / "licences.md").read_text(encoding="utf-8")
+    direct = {re.split(r"[<>=\[ ]", line)[0] for line in project["dependencies"]}
+    assert set(re.findall(r"^\| `([\w-]+)` \|", text, re.MULTILINE)) == direct
+    for line in project["optional-dependencies"]["dev"]:
+        assert f"`{re.split('[<>=]', line)[0]}`" in text, line
 
 
 def test_every_page_is_reachable_from_the_index():

@@ -26,9 +26,7 @@ OnStep = Callable[[int, dict[str, float]], None]
 
 
 def _headline(values: dict[str, float]) -> str:
-    shown = [
-        f"{name.removeprefix('val/')} {value:.4g}" for name, value in values.items() if "norm" not in name
-    ]
+    shown = [f"{name.removeprefix('val/')} {value:.4g}" for name, value in values.items() if "norm" not in name]
     return "  ".join(shown[:6])
 
 
@@ -46,9 +44,7 @@ def training_progress(
     if quiet or os.environ.get("RANK", "0") != "0":
         yield lambda step, values: None
         return
-    held = (
-        f", validating on {len(validation)} of {validation.label}" if validation else ", without validation"
-    )
+    held = f", validating on {len(validation)} of {validation.label}" if validation else ", without validation"
     click.echo(f"training {recipe.name} on {len(images)} images of {images.label}{held}, into {run}")
     if not sys.stderr.isatty():
         yield print_values
@@ -60,8 +56,6 @@ def training_progress(
         def on_step(step: int, values: dict[str, float]) -> None:
             bar.update(task, completed=step)
             if any(name.startswith("val/") for name in values):
-                bar.console.print(
-                    f"step {step}  {_headline({k: v for k, v in values.items() if 'val/' in k})}"
-                )
+                bar.console.print(f"step {step}  {_headline({k: v for k, v in values.items() if 'val/' in k})}")
 
         yield on_step

@@ -28,9 +28,7 @@ def join(sets: Sequence[ImageSet]) -> ImageSet:
         return sets[0]
     if len({item.paired for item in sets}) > 1:
         kinds = ", ".join(f"{s.label} ({'paired' if s.paired else 'without clean images'})" for s in sets)
-        raise DataError(
-            f"paired and unpaired sets cannot be trained on together: {kinds}; leave one kind out"
-        )
+        raise DataError(f"paired and unpaired sets cannot be trained on together: {kinds}; leave one kind out")
     names = tuple(f"{i}-{name}" for i, item in enumerate(sets) for name in item.names)
     ends = tuple(itertools.accumulate(len(item) for item in sets))
     digest = hashlib.sha256("|".join(item.fingerprint for item in sets).encode()).hexdigest()[:12]

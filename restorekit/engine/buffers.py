@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-
 _KINDS = (torch.float32, torch.bfloat16, torch.float16)  # float64 would lose digits in the common vector
 
 
@@ -48,6 +47,6 @@ class Buffers:
             self._write(self._before)
 
     def _write(self, flat: Tensor) -> None:
-        pieces = flat.split([part.numel() for part in self._parts])
+        pieces = torch.split(flat, [part.numel() for part in self._parts])
         for part, piece in zip(self._parts, pieces, strict=True):
             part.copy_(piece.view_as(part))

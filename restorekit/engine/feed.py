@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields
 
@@ -65,7 +65,7 @@ class Feed:
         batch = collate([self._crop(i, k) for i, k in zip(indices, keys, strict=True)], keys)
         return _pinned(batch) if self.pin else batch
 
-    def batches(self, start: int, stop: int) -> Iterator[Batch]:
+    def batches(self, start: int, stop: int) -> Generator[Batch, None, None]:
         """Yield the batches of steps `start` to `stop` - 1, in order."""
         waiting: deque[Future[Batch]] = deque()
         threads = max(1, self.source.data.workers)

@@ -40,7 +40,8 @@ class _Csv:
     def __init__(self, path: Path, resume_step: int) -> None:
         self.path = path
         # a run that starts anew measures step 0 again
-        self.rows = [row for row in read_rows(path) if row["step"] <= resume_step] if resume_step else []
+        kept = [row for row in read_rows(path) if row["step"] <= resume_step] if resume_step else []
+        self.rows = [{**row, "step": int(row["step"])} for row in kept]
         self.columns: list[str] = list(dict.fromkeys(key for row in self.rows for key in row))
         if path.exists():
             self._rewrite()

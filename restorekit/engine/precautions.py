@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
+
+from torch import nn
 
 from restorekit.data.imageset import ImageSet
 from restorekit.data.leaks import find_leaks
@@ -48,4 +50,17 @@ def warn_of_batch(recipe: Recipe, images: ImageSet) -> None:
         notice(
             f"data.batch is {recipe.data.batch} and there are {len(images)} images, so that every step shows some"
             f" image more than once; with --set data.batch={len(images)} none would be"
+        )
+
+
+def warn_of_splitting(recipe: Recipe, networks: Mapping[str, nn.Module], processes: int) -> None:
+    """Warn when a batch is split and a network looks at the whole of it: the result depends on the split."""
+    if processes * recipe.accumulate == 1:
+        return
+    kinds = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
+    found = {type(m).__name__ for network in networks.values() for m in network.modules() if isinstance(m, kinds)}
+    if found:
+        notice(
+            f"recipe {recipe.name!r} uses {', '.join(sorted(found))}, which see each process's and micro-batch's part"
+            f" alone: over {processes} x {recipe.accumulate} parts its results differ from those of a whole batch"
         )

@@ -54,7 +54,7 @@ class Profiler:
         lines = [
             f"profile of {STEPS} steps, {1000 * self._total / STEPS:.1f} ms each;"
             f" {100 * self._waited / self._total:.0f} % of it waiting for data; trace: {self.path}",
-            f"{'operation on the ' + ('GPU' if self.cuda else 'CPU'):44} {'share':>6} {'ms/step':>9} {'calls/step':>10}",
+            f"{'on the GPU' if self.cuda else 'on the CPU':44} {'share':>6} {'ms/step':>9} {'calls/step':>10}",
         ]
         for row in rows[:ROWS]:
             own = float(getattr(row, key))

@@ -47,7 +47,8 @@ class _Watch:
         for path, parameter in module.named_parameters():
             note = self._gradient_hook(f"{name}.{path}")
             if parameter.requires_grad:
-                self._handles.append(parameter.register_post_accumulate_grad_hook(note))
+                handle = parameter.register_post_accumulate_grad_hook(note)  # type: ignore[no-untyped-call]
+                self._handles.append(handle)
 
     def _hook(self, where: str) -> Any:
         def look(part: nn.Module, inputs: Any, output: Any) -> None:
@@ -97,9 +98,9 @@ def find_culprit(engine: Engine, phase_name: str, step: int, batch: Batch) -> st
     try:
         with eager:
             for micro in engine.prepare(step, batch):
-                loss = _run(engine, phase, micro)
+                total = _run(engine, phase, micro)
                 if not watch.found:
-                    engine.updaters[phase.name].backward(loss)
+                    engine.updaters[phase.name].backward(total)
     finally:
         watch.close()
         engine.buffers.restore()

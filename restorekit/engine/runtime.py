@@ -6,6 +6,7 @@ What it deliberately does not use: ``accumulate()`` (per phase, it would never s
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 from collections.abc import Iterator
@@ -26,9 +27,17 @@ _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _LOST = ("connection closed", "connection reset", "broken pipe", "socket", "nccl", "gloo", "timed out", "peer")
 
 
+def _leave_group() -> None:
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
 def _accelerator(on_cpu: bool) -> Accelerator:
+    """Return this process's `Accelerator`. The process group lasts as long as the process: it may train again."""
     from accelerate import Accelerator, DistributedDataParallelKwargs
 
+    if not torch.distributed.is_initialized():
+        atexit.register(_leave_group)
     kwargs = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
     return Accelerator(cpu=on_cpu, mixed_precision="no", kwargs_handlers=[kwargs], device_placement=False)
 
@@ -117,11 +126,6 @@ class Runtime:
         """Wait until every process is here."""
         if self._accelerator is not None:
             self._accelerator.wait_for_everyone()
-
-    def close(self) -> None:
-        """Leave the process group."""
-        if self._accelerator is not None:
-            self._accelerator.end_training()
 
     @contextlib.contextmanager
     def company(self) -> Iterator[None]:

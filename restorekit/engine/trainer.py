@@ -19,7 +19,7 @@ from restorekit.engine.notices import notice
 from restorekit.engine.options import OnStep, Options, RunResult
 from restorekit.engine.order import sample_key
 from restorekit.engine.pictures import save_curves, save_samples
-from restorekit.engine.precautions import warn_of_batch, warn_of_leaks
+from restorekit.engine.precautions import warn_of_batch, warn_of_leaks, warn_of_splitting
 from restorekit.engine.profiling import Profiler
 from restorekit.engine.references import referencer_of
 from restorekit.engine.replay import find_culprit
@@ -76,6 +76,7 @@ class Trainer:
         self._salt()
         if self.step == 0 and self.runtime.main:
             warn_of_batch(recipe, images)
+            warn_of_splitting(recipe, self.engine.task.networks, self.runtime.share.world)
             warn_of_leaks(images, validation)
         self.logs = Logs(run, registry(), recipe.plain(), self.step) if self.runtime.main else None
         self.profiler = Profiler(run / "trace.json", self.runtime.device) if self._profiled() else None
@@ -131,7 +132,7 @@ class Trainer:
     def _first(self, last: int) -> None:
         """Do what belongs before the next step: an evaluation that a signal cut short, or that of step 0."""
         if self.step < last and self.evaluated != self.step and self.step % self.recipe.eval_every == 0:
-            self._evaluate()
+            self.evaluate()
         if self.options.on_nan == "rollback" and self.step == 0:
             self._save()
 
@@ -165,8 +166,8 @@ class Trainer:
             if self._rolled_back():
                 return None
             values = self._log()
-        if self._due(self.recipe.eval_every, last):
-            values |= self._evaluate()
+        if self._due(self.recipe.eval_every, self.recipe.steps):
+            values |= self.evaluate()
         if due_save and self.step < last:  # the last step is saved when the run ends
             self._save()
         return values
@@ -207,7 +208,8 @@ class Trainer:
             self.logs.rewind(self.step)
         notice(f"{message}; going back to step {self.step} and on with other samples (rollback {self.rollbacks})")
 
-    def _evaluate(self) -> dict[str, float]:
+    def evaluate(self) -> dict[str, float]:
+        """Score the generator on the validation images, and log and keep what comes of it."""
         if self.validation is None:
             return {}
         network = self.engine.best_generator
@@ -249,7 +251,6 @@ class Trainer:
         self.runtime.wait()
 
     def close(self) -> None:
-        """Tell the trackers that the run has stopped, and leave the process group."""
+        """Tell the trackers that the run has stopped."""
         if self.logs:
             self.logs.finish(self.step, self.step >= self.recipe.steps)
-        self.runtime.close()

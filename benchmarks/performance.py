@@ -1,0 +1,229 @@
+"""Speed and memory of training and inference against plain contiguous float32 eager mode, in one run.
+
+    python benchmarks/performance.py [--device cpu|cuda] [--models attngan,remaen] [--compile] [-o performance.json]
+
+Every figure of the engine stands beside the same network run plainly in the same process, so that ratios hold on a
+noisy machine; the share of the measured matrix-product rate says how far the machine's limit is.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import psutil
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from restorekit.data.augment import augment
+from restorekit.data.crops import CropSource
+from restorekit.data.sets import resolve
+from restorekit.devices import autocast, pick_device, pick_precision
+from restorekit.engine.engine import Engine
+from restorekit.engine.feed import Feed, Share
+from restorekit.engine.runtime import Runtime
+from restorekit.engine.task import RecipeTask, build_generator, size_rule_of
+from restorekit.padding import pad_to_rule
+from restorekit.plugin.registry import registry
+from restorekit.recipe import Recipe, apply_overrides
+from restorekit.recipe.check import model_recipe
+from restorekit.types import Batch, Output
+
+HEIGHT, WIDTH = 480, 720
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+# offline there is no VGG16: the perceptual term is left out on both sides
+OFFLINE = ("losses.perceptual=none",)
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def seconds(run: Callable[[], object], device: torch.device, repeats: int) -> float:
+    """Return the median seconds of a call, behind one that is not counted."""
+    run()
+    times = []
+    for _ in range(repeats):
+        _wait(device)
+        started = time.perf_counter()
+        run()
+        _wait(device)
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)
+
+
+def matrix_rate(device: torch.device, precision: str, size: int) -> float:
+    """Return the floating-point operations per second of a square matrix product."""
+    a = torch.randn(size, size, device=device, dtype=DTYPES[precision])
+    return 2 * size**3 / seconds(lambda: a @ a, device, 3)
+
+
+def plain_step(task: RecipeTask, optimizers: dict[str, torch.optim.Optimizer], batch: Batch) -> None:
+    """Train once, as a plain loop would: float32, contiguous, one generator pass for each phase."""
+    for phase in task.phases:
+        for name, network in task.networks.items():
+            network.requires_grad_(name == phase.trains)
+        with torch.set_grad_enabled(phase.trains == "generator"):
+            output = task.forward(task.networks, batch)
+        terms, _ = task.terms(phase.name, task.networks, batch, output)
+        loss = torch.stack([weight * value for weight, value in terms.values()]).sum()
+        loss.backward()
+        optimizers[phase.name].step()
+        optimizers[phase.name].zero_grad()
+
+
+def _random_batch(recipe: Recipe) -> Batch:
+    side, count = recipe.data.crop or 128, recipe.data.batch
+    clean = torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8)
+    return Batch((clean.float() * 0.9).to(torch.uint8), clean, key=torch.arange(count))
+
+
+def training(recipe: Recipe, device: torch.device, repeats: int, compiled: bool) -> dict[str, Any]:
+    """Return the samples per second of the engine and of a plain loop, and the operations of a step."""
+    batch = _random_batch(recipe)
+    task = RecipeTask(recipe)
+    task.to(device)
+    optimizers = {
+        p.name: torch.optim.Adam(task.networks[p.trains].parameters(), lr=p.optim.lr, betas=p.optim.betas)
+        for p in task.phases
+    }
+    floats = task.prepare(augment(batch.to(device), recipe.data))
+    if recipe.prior and floats.references is None and "references" in recipe.losses:
+        floats = floats.replace(references=floats.degraded[:, None])
+        batch = batch.replace(references=batch.degraded[:, None])
+    with FlopCounterMode(display=False) as counter:
+        plain_step(task, optimizers, floats)
+    plain = seconds(lambda: plain_step(task, optimizers, floats), device, repeats)
+    engine = Engine(recipe, Runtime(str(device), recipe.precision), compiled=compiled)
+    fast = seconds(lambda: engine.step(0, batch), device, repeats)
+    return {
+        "batch": recipe.data.batch,
+        "plain": recipe.data.batch / plain,
+        "engine": recipe.data.batch / fast,
+        "ratio": plain / fast,
+        "flop": counter.get_total_flops(),
+        "seconds": fast,
+    }
+
+
+def feeding(recipe: Recipe, rule: Any) -> float:
+    """Return the samples per second that the data pipeline delivers, decoded images being cached."""
+    feed = Feed(CropSource(resolve("raindrop@builtin"), recipe.data, rule), 0, Share())
+    for batch in feed.batches(0, 4):  # fills the cache
+        augment(batch, recipe.data)
+    steps, started = 20, time.perf_counter()
+    for batch in feed.batches(4, 4 + steps):
+        augment(batch, recipe.data)
+    return steps * recipe.data.batch / (time.perf_counter() - started)
+
+
+def inference(recipe: Recipe, device: torch.device, precision: str, repeats: int, compiled: bool) -> dict[str, Any]:
+    """Return the images per second at 720x480: plain float32, the restorer's way, and compiled."""
+    image = torch.rand(1, 3, HEIGHT, WIDTH, device=device)
+    network = build_generator(recipe).to(device).eval()
+    padded, _ = pad_to_rule(image, size_rule_of(network))
+    with torch.inference_mode():
+        with FlopCounterMode(display=False) as counter:
+            reference = Output.of(network(padded)).image
+        plain = seconds(lambda: network(padded), device, repeats)
+        network = network.to(memory_format=torch.channels_last)
+        packed = padded.contiguous(memory_format=torch.channels_last)
+
+        def fast() -> Tensor:
+            with autocast(device, precision):  # type: ignore[arg-type]
+                return Output.of(network(packed)).image
+
+        result = {"plain": 1 / plain, "flop": counter.get_total_flops()}
+        result["engine"] = 1 / seconds(fast, device, repeats)
+        result["largest_difference"] = float((fast().float() - reference).abs().max())
+        if compiled:
+            network.compile()
+            result["compiled"] = 1 / seconds(fast, device, repeats)
+    return result
+
+
+def measure(
+    name: str, overrides: tuple[str, ...], device: torch.device, repeats: int, compiled: bool
+) -> dict[str, Any]:
+    """Return all figures of one recipe."""
+    recipe = model_recipe(registry(), name)
+    known = [o for o in OFFLINE if o.split(".")[1].split("=")[0] in recipe.losses]
+    recipe = apply_overrides(recipe, (*known, *overrides))
+    precision = pick_precision(recipe.precision, device)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    row: dict[str, Any] = {"model": name, "precision": precision}
+    row["training"] = training(recipe, device, repeats, compiled and device.type == "cuda")
+    row["inference"] = inference(recipe, device, precision, repeats, compiled)
+    row["feed"] = feeding(recipe, size_rule_of(build_generator(recipe)))
+    row["memory"] = (
+        torch.cuda.max_memory_allocated(device) if device.type == "cuda" else psutil.Process().memory_info().rss
+    )
+    return row
+
+
+def table(report: dict[str, Any]) -> str:
+    """Return the report as Markdown."""
+    head = (
+        "| model | training samples/s (plain) | ratio | share of matrix rate | inference images/s (plain) | ratio |"
+        " compiled ratio | share of matrix rate | data / step rate | memory |\n|---|---|---|---|---|---|---|---|---|---|"
+    )
+    lines = [head]
+    for row in report["models"]:
+        t, i, rate = row["training"], row["inference"], report["matrix_rate"][row["precision"]]
+        compiled = f"{i['compiled'] / i['plain']:.2f}" if "compiled" in i else "-"
+        cells = (
+            row["model"],
+            f"{t['engine']:.2f} ({t['plain']:.2f})",
+            f"{t['ratio']:.2f}",
+            f"{t['flop'] / t['seconds'] / rate:.0%}",
+            f"{i['engine']:.3f} ({i['plain']:.3f})",
+            f"{i['engine'] / i['plain']:.2f}",
+            compiled,
+            f"{i['flop'] * i.get('compiled', i['engine']) / rate:.0%}",
+            f"{row['feed'] / t['engine']:.1f}",
+            f"{row['memory'] / 2**20:.0f} MiB",
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+@click.command()
+@click.option("--models", default="all", help="Names, separated by commas.")
+@click.option("--device", default="auto")
+@click.option("--repeats", default=3, show_default=True)
+@click.option("--compile/--no-compile", "compiled", default=False, help="Measure compiled networks too.")
+@click.option("--set", "overrides", multiple=True, help="Change the recipes, such as data.batch=2.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("performance.json"), show_default=True)
+def main(models: str, device: str, repeats: int, compiled: bool, overrides: tuple[str, ...], output: Path) -> None:
+    """Measure every recipe, print a table and write JSON."""
+    chosen = pick_device(device)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    names = [c.entry.name for c in registry().components("model")] if models == "all" else models.split(",")
+    size = 8192 if chosen.type == "cuda" else 2048
+    report: dict[str, Any] = {
+        "device": torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else platform.processor() or "cpu",
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "image": [HEIGHT, WIDTH],
+        "matrix_rate": {p: matrix_rate(chosen, p, size) for p in ("fp32", "bf16")},
+        "models": [],
+    }
+    for name in names:
+        report["models"].append(measure(name, overrides, chosen, repeats, compiled))
+        output.write_text(json.dumps(report, indent=2))
+    rates = ", ".join(f"{p} {rate / 1e9:.0f} GFLOP/s" for p, rate in report["matrix_rate"].items())
+    click.echo(f"{report['device']}, {report['threads']} threads, torch {report['torch']}; matrix product {rates}\n")
+    click.echo(table(report))
+
+
+if __name__ == "__main__":
+    main()
