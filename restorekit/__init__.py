@@ -27,8 +27,12 @@ def entries(kind: Kind) -> list[Component]:
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("load", "restore"):
-        from restorekit.restore import load as module  # torch is imported here, on first use
+    if name == "load":
+        from restorekit.restore.load import load  # torch is imported here, on first use
 
-        return getattr(module, name)
+        return load
+    if name == "restore":
+        import importlib
+
+        return importlib.import_module("restorekit.restore")  # a package that can be called
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

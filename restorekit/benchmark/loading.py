@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from restorekit.errors import WeightsError
 
 if TYPE_CHECKING:
-    from restorekit.benchmark.runner import Settings
+    from restorekit.benchmark.settings import Settings
     from restorekit.plugin.registry import Component
 
 

@@ -7,7 +7,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from restorekit.benchmark.records import ImageRecord, ModelFacts, Row, key_of
 from restorekit.benchmark.report import Report
 from restorekit.benchmark.samples import Samples, first_positions, open_set, slug, to_uint8, write_png
 from restorekit.benchmark.scoring import score_pixels
+from restorekit.benchmark.settings import Settings
 from restorekit.benchmark.store import Store
 from restorekit.errors import RestorekitError, UnknownNameError, WeightsError
 from restorekit.plugin.registry import Component, registry
@@ -32,34 +33,7 @@ if TYPE_CHECKING:
     from restorekit.data.sets import RawSample
 
 DEGRADED = "degraded input"
-# Seconds per image for a model that trains on each one: two minutes for a built-in set of some 20 images.
-ADAPT_SECONDS = 6.0
 CUDA_SCORERS = 4
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How models are run. `weights`: model name -> file. Budgets bound models that train on each image."""
-
-    device: str = "auto"
-    precision: str = "auto"
-    weights: Mapping[str, str] = field(default_factory=dict)
-    budget_seconds: float | None = None
-    budget_steps: int | None = None
-
-    @property
-    def seconds(self) -> float | None:
-        """The seconds per image: 6 unless seconds or steps are given."""
-        if self.budget_seconds is None and self.budget_steps is None:
-            return ADAPT_SECONDS
-        return self.budget_seconds
-
-    @property
-    def budget(self) -> str:
-        """The budget in words, such as ``6 s`` or ``200 steps``."""
-        parts = [] if self.seconds is None else [f"{self.seconds:g} s"]
-        parts += [] if self.budget_steps is None else [f"{self.budget_steps} steps"]
-        return ", ".join(parts)
 
 
 def select(models: str | Sequence[str]) -> list[Component]:

@@ -40,12 +40,6 @@ class Buffers:
         now = self._flat()
         self._write(mean(torch.where(torch.isfinite(now), now, self._before)))
 
-    @torch.no_grad()
-    def restore(self) -> None:
-        """Put back all values as they were when `remember` was called."""
-        if self._before is not None:
-            self._write(self._before)
-
     def _write(self, flat: Tensor) -> None:
         pieces = torch.split(flat, [part.numel() for part in self._parts])
         for part, piece in zip(self._parts, pieces, strict=True):

@@ -193,5 +193,6 @@ class Engine:
                 self.ema.module.load_state_dict(state["ema"])
         except (KeyError, RuntimeError, ValueError, TypeError) as error:
             raise TrainingError(
-                f"the checkpoint does not fit the networks of recipe {self.recipe.name!r}: {error}"
+                f"the checkpoint does not fit the networks of recipe {self.recipe.name!r}:"
+                f" {' '.join(str(error).split())[:400]}"
             ) from error

@@ -20,8 +20,9 @@ def referencer_of(prior: nn.Module | None, device: torch.device) -> Referencer |
     @torch.no_grad()
     def references(image: Pixels, index: int) -> Pixels:
         key = sample_key(0, index)
-        if hasattr(prior, "references"):  # the prior works in uint8 itself, in a quarter of the memory
-            return np.ascontiguousarray(prior.references(image, key))
+        own = getattr(prior, "references", None)
+        if callable(own):  # the prior works in uint8 itself, in a quarter of the memory
+            return np.ascontiguousarray(own(image, key))
         degraded = torch.tensor(image, device=device).movedim(-1, 0)[None].float() / 255
         found = prior(Batch(degraded, key=torch.tensor([key]))).references
         quantised = (found[0] * 255).round().clamp(0, 255).to(torch.uint8)

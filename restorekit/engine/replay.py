@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -79,6 +79,17 @@ def _run(engine: Engine, phase: TaskPhase, micro: Batch) -> Tensor:
     return torch.stack([weight * value for weight, value in terms.values()]).sum()
 
 
+@contextlib.contextmanager
+def _untouched(networks: Iterable[nn.Module]) -> Iterator[None]:
+    """Put every buffer back afterwards, counters of batches too."""
+    kept = [(buffer, buffer.clone()) for network in networks for buffer in network.buffers()]
+    try:
+        yield
+    finally:
+        for buffer, value in kept:
+            buffer.copy_(value)
+
+
 def find_culprit(engine: Engine, phase_name: str, step: int, batch: Batch) -> str:
     """Replay `phase_name` of `step` on `batch`; return a clause that names the culprit, or "".
 
@@ -94,15 +105,13 @@ def find_culprit(engine: Engine, phase_name: str, step: int, batch: Batch) -> st
         if isinstance(loss, nn.Module):
             watch.module(f"loss {name!r}", loss)
     eager = torch.compiler.set_stance("force_eager") if engine.compiled else contextlib.nullcontext()
-    engine.buffers.remember()
     try:
-        with eager:
+        with eager, _untouched(engine.task.networks.values()):
             for micro in engine.prepare(step, batch):
                 total = _run(engine, phase, micro)
                 if not watch.found:
                     engine.updaters[phase.name].backward(total)
     finally:
         watch.close()
-        engine.buffers.restore()
         engine.task.networks[phase.trains].zero_grad(set_to_none=True)
     return watch.found

@@ -148,7 +148,7 @@ def test_each_phase_has_a_scaler_of_its_own():
     one.backward(one.parameters[0].sum() * float("inf"))
     one.step(0, 1.0, GOOD)
     assert (one.scaler.get_scale(), other.scaler.get_scale()) == (2.0**15, 2.0**16)
-    assert float(one.parameters[0]) == 0
+    assert one.parameters[0].item() == 0
 
 
 @pytest.mark.parametrize("fp16", [False, True])

@@ -1,0 +1,232 @@
+"""Weights: found, verified, loaded, imported; and refused with a clear message."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import subprocess
+import sys
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+import restorekit
+from restorekit.cli.weights import command
+from restorekit.engine.task import build_generator
+from restorekit.errors import WeightsError
+from restorekit.plugin.registry import registry
+from restorekit.recipe import apply_overrides
+from restorekit.recipe.check import model_recipe
+from restorekit.restore.restorer import AdaptiveRestorer, Budget, Restorer
+from restorekit.weights import find_weights, weights_state
+from restorekit.weights.files import convert_foreign, load_weights, read_foreign, recipe_of, save_weights
+from restorekit.weights.manifest import Shipped, add_to_manifest, file_sha256, read_manifest, verify
+
+MODEL = "pix2pix-small"
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    folder = tmp_path / "own"
+    monkeypatch.setenv("RESTOREKIT_WEIGHTS", str(folder))
+    return folder
+
+
+@pytest.fixture
+def recipe():
+    return apply_overrides(model_recipe(registry(), MODEL), ["generator.width=4", "generator.latent=8"])
+
+
+@pytest.fixture
+def network(recipe):
+    return build_generator(recipe)
+
+
+@pytest.fixture
+def file(tmp_path, recipe, network):
+    path = tmp_path / "small.safetensors"
+    save_weights(path, network, recipe)
+    return path
+
+
+@pytest.fixture
+def component():
+    return registry().find("model", MODEL)
+
+
+def test_a_file_carries_its_recipe_and_its_state(file, recipe, network):
+    assert recipe_of(file) == recipe
+    other = build_generator(apply_overrides(recipe, ["seed=5"]))
+    load_weights(file, other)
+    for name, value in network.state_dict().items():
+        assert torch.equal(other.state_dict()[name], value), name
+
+
+def test_half_storage_halves_the_file_and_loads_as_float32(tmp_path, file, recipe, network):
+    half = tmp_path / "half.safetensors"
+    save_weights(half, network, recipe, half=True)
+    assert half.stat().st_size < 0.75 * file.stat().st_size
+    load_weights(half, network)
+    assert all(p.dtype == torch.float32 for p in network.parameters())
+
+
+def test_load_builds_the_network_that_the_file_describes(file):
+    restorer = restorekit.load(MODEL, file, device="cpu", precision="fp32")
+    assert isinstance(restorer, Restorer)
+    assert restorer.info.model == MODEL
+    assert restorer.info.width == "latent 8, width 4"
+    assert not restorer.info.adaptive
+    image = torch.rand(3, 37, 41)
+    restored = restorer.restore(image)
+    assert restored.shape == image.shape
+    assert torch.equal(restored, restorekit.restore(image, MODEL, file, device="cpu", precision="fp32"))
+
+
+def test_the_users_file_of_the_models_name_comes_first(own_folder, component, recipe, network):
+    own_folder.mkdir()
+    save_weights(own_folder / f"{MODEL}.safetensors", network, recipe)
+    assert weights_state(component.entry) == "user"
+    assert find_weights(component).source == "user folder"
+
+
+def test_a_run_gives_its_best_weights_then_its_last(tmp_path, component, recipe, network):
+    run = tmp_path / "run"
+    (run / "weights").mkdir(parents=True)
+    with pytest.raises(WeightsError, match="holds no weights"):
+        find_weights(component, run)
+    for name in ("last", "best-psnr-rgb"):
+        save_weights(run / "weights" / f"{name}.safetensors", network, recipe)
+        assert find_weights(component, run).path.stem == name
+
+
+def test_what_is_not_there_is_said_with_what_to_do(component):
+    with pytest.raises(WeightsError, match="run folder, hf://"):
+        find_weights(component, "nothing-of-that-name")
+
+
+def test_a_hub_address_without_network_is_a_clear_error(component, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(WeightsError, match="Without network"):
+        find_weights(component, "hf://nobody/nothing@main")
+    with pytest.raises(WeightsError, match="hf://owner/repo"):
+        find_weights(component, "hf://nobody")
+
+
+def test_a_changed_byte_fails_verification(tmp_path, file):
+    add_to_manifest(tmp_path, MODEL, file.name)
+    shipped = read_manifest(tmp_path)[MODEL]
+    verify(shipped)
+    damaged = bytearray(file.read_bytes())
+    damaged[-1] ^= 1
+    file.write_bytes(damaged)
+    with pytest.raises(WeightsError, match="is damaged: its SHA-256"):
+        verify(shipped)
+    file.unlink()
+    with pytest.raises(WeightsError, match="are missing"):
+        verify(shipped)
+
+
+def test_a_damaged_manifest_is_named(tmp_path):
+    (tmp_path / "manifest.json").write_text('{"a": {"file": 3}}')
+    with pytest.raises(WeightsError, match=r"manifest\.json is damaged"):
+        read_manifest(tmp_path)
+
+
+def test_weights_of_another_width_are_refused(file, recipe):
+    wider = build_generator(apply_overrides(recipe, ["generator.width=8"]))
+    with pytest.raises(WeightsError, match="does not fit the network"):
+        load_weights(file, wider)
+
+
+def test_a_truncated_file_is_refused(file, network):
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(WeightsError):
+        load_weights(file, network)
+    with pytest.raises(WeightsError, match="weights import"):
+        recipe_of(file)
+
+
+class _Evil:
+    def __reduce__(self):
+        return (print, ("code was run",))
+
+
+def test_a_pickle_with_code_is_refused_and_not_run(tmp_path, capsys):
+    path = tmp_path / "evil.pth"
+    path.write_bytes(pickle.dumps({"weight": _Evil()}))
+    with pytest.raises(WeightsError, match="need code to be run are refused"):
+        read_foreign(path)
+    assert "code was run" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda s: s, lambda s: {"state_dict": s}, lambda s: {f"module.{k}": v for k, v in s.items()}]
+)
+def test_plain_state_dicts_import_in_their_usual_wrappings(tmp_path, network, recipe, wrap):
+    path = tmp_path / "foreign.pth"
+    torch.save(wrap(network.state_dict()), path)
+    other = build_generator(apply_overrides(recipe, ["seed=9"]))
+    convert_foreign(other, read_foreign(path), "foreign.pth")
+    for name, value in network.state_dict().items():
+        assert torch.equal(other.state_dict()[name], value)
+
+
+def test_keys_that_no_format_knows_are_listed(network):
+    with pytest.raises(WeightsError, match=r"its keys \(strange"):
+        convert_foreign(network, {"strange": torch.zeros(1)}, "x.pth")
+
+
+def test_rain2avoid_adapts_without_weights():
+    restorer = restorekit.load("rain2avoid", device="cpu", precision="fp32", budget=Budget(steps=1))
+    assert isinstance(restorer, AdaptiveRestorer)
+    assert restorer.info.adaptive
+    image = torch.rand(1, 3, 40, 48)
+    assert restorer.restore_tensor(image).shape == image.shape
+
+
+def test_the_commands_add_list_path_and_verify(file, own_folder):
+    run = CliRunner()
+    added = run.invoke(command, ["add", MODEL, str(file)], catch_exceptions=False)
+    assert added.exit_code == 0
+    assert file_sha256(own_folder / f"{MODEL}.safetensors") == file_sha256(file)
+    rows = json.loads(run.invoke(command, ["list", "--json"]).output)
+    assert {r["model"]: r["state"] for r in rows}[MODEL] == "user"
+    assert run.invoke(command, ["path", MODEL]).output.strip().endswith(f"{MODEL}.safetensors")
+    assert "files verified" in run.invoke(command, ["verify"], catch_exceptions=False).output
+    with pytest.raises(WeightsError, match="--force"):
+        run.invoke(command, ["add", MODEL, str(file)], catch_exceptions=False)
+
+
+def test_import_writes_a_file_that_restores(tmp_path, network):
+    foreign, target = tmp_path / "foreign.pth", tmp_path / "mine.safetensors"
+    torch.save(network.state_dict(), foreign)
+    sets = ["--set", "generator.width=4", "--set", "generator.latent=8"]
+    result = CliRunner().invoke(
+        command, ["import", MODEL, str(foreign), "-o", str(target), *sets], catch_exceptions=False
+    )
+    assert result.exit_code == 0
+    image = torch.rand(1, 3, 32, 32)
+    expected = Restorer(network, device="cpu", precision="fp32").restore_tensor(image)
+    assert torch.equal(restorekit.load(MODEL, target, device="cpu", precision="fp32").restore_tensor(image), expected)
+
+
+def test_every_shipped_file_matches_its_manifest():
+    from restorekit.weights.find import shipped_weights
+
+    shipped = [s for c in registry().components("model") if isinstance(s := shipped_weights(c.entry), Shipped)]
+    for item in shipped:
+        verify(item)
+        assert recipe_of(item.path) is not None
+
+
+def test_restore_can_be_called_before_and_after_its_package_is_imported(file):
+    program = """
+import torch, restorekit
+image = torch.rand(3, 32, 32)
+first = restorekit.restore(image, "pix2pix-small", FILE, device="cpu")
+import restorekit.restore.tiling
+assert torch.equal(first, restorekit.restore(image, model="pix2pix-small", weights=FILE, device="cpu"))
+"""
+    program = program.replace("FILE", repr(str(file)))
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=300)
