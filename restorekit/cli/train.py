@@ -58,6 +58,13 @@ def _validation(images: ImageSet, given: str | None, recipe: Recipe) -> tuple[Im
     return hold_out(images)
 
 
+def _start(model: str, init: str | None) -> Path | None:
+    from restorekit.plugin.registry import registry
+    from restorekit.weights import find_weights
+
+    return find_weights(registry().find("model", model), init).path if init else None
+
+
 @click.command("train")
 @click.argument("model")
 @click.option("--data", required=True, multiple=True, help="Data set or folder to train on; repeat to join several.")
@@ -84,6 +91,7 @@ def _validation(images: ImageSet, given: str | None, recipe: Recipe) -> tuple[Im
     show_default=True,
     help="When an image cannot be read; skip counts them.",
 )
+@click.option("--init", help="Weights to start from: a file, a run, a name or hf://owner/repo; what fits is taken.")
 @click.option("--check", is_flag=True, help="Try everything briefly, estimate time and memory, and train nothing.")
 @click.option("--profile", is_flag=True, help="Trace a few steps and say where the time goes.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar.")
@@ -101,6 +109,7 @@ def command(
     log_every: int,
     on_nan: Literal["stop", "rollback", "skip"],
     on_bad_image: Literal["stop", "skip"],
+    init: str | None,
     check: bool,
     profile: bool,
     quiet: bool,
@@ -110,7 +119,7 @@ def command(
 
     recipe = _recipe(model, file, overrides, precision)
     images, validation = _validation(_images(data), val, recipe)
-    options = Options(device, compiled, max_steps, log_every, on_nan, on_bad_image, profile)
+    options = Options(device, compiled, max_steps, log_every, on_nan, on_bad_image, profile, _start(model, init))
     if check:
         _check(recipe, images, validation, options)
         return

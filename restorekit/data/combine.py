@@ -16,10 +16,12 @@ from restorekit.errors import DataError
 class _Joined:
     readers: tuple[Callable[[int], RawSample], ...]
     ends: tuple[int, ...]
+    names: tuple[str, ...]
 
     def __call__(self, index: int) -> RawSample:
         part = bisect.bisect_right(self.ends, index)
-        return self.readers[part](index - (self.ends[part - 1] if part else 0))
+        sample = self.readers[part](index - (self.ends[part - 1] if part else 0))
+        return replace(sample, name=self.names[index])
 
 
 def join(sets: Sequence[ImageSet]) -> ImageSet:
@@ -39,7 +41,7 @@ def join(sets: Sequence[ImageSet]) -> ImageSet:
         task=tasks.pop() if len(tasks) == 1 else "",
         names=names,
         fingerprint=digest,
-        reader=_Joined(tuple(item.reader for item in sets), ends),
+        reader=_Joined(tuple(item.reader for item in sets), ends, names),
     )
 
 

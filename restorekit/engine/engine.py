@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from restorekit.engine.update import Updater
 from restorekit.errors import TrainingError
 from restorekit.recipe import Recipe
 from restorekit.types import Batch, Output
+from restorekit.weights.files import start_from
 
 
 def split(batch: Batch, parts: int) -> list[Batch]:
@@ -173,6 +175,15 @@ class Engine:
         """Return the learning rate of each phase at `step`."""
         factor = rate_factor(self.recipe.schedule, step, self.recipe.steps)
         return {f"lr/{name}": updater.base_rate * factor for name, updater in self.updaters.items()}
+
+    def start_from(self, weights: Path) -> None:
+        """Start the generator from a weights file, as far as names and shapes agree.
+
+        Raises `WeightsError` when nothing agrees.
+        """
+        start_from(weights, self.generator)
+        if self.ema is not None:
+            self.ema.module.load_state_dict(self.generator.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that the following steps depend on."""

@@ -57,7 +57,7 @@ class RunFolder:
     def _same(self, known: Recipe, recipe: Recipe, facts: dict[str, Any]) -> None:
         differences = known.difference(recipe)
         before = self.read_json(FACTS)
-        for key in ("data", "validation"):
+        for key in ("data", "validation", "init"):
             if before.get(key) != facts.get(key):
                 differences.append(f"{key}: {before.get(key)} -> {facts.get(key)}")
         if differences:

@@ -33,6 +33,7 @@ from restorekit.plugin.registry import registry
 from restorekit.recipe import Recipe
 from restorekit.recipe.check import check_recipe
 from restorekit.version import __version__
+from restorekit.weights.manifest import file_sha256
 
 COMPILE_STEPS = 2000  # below this, compiling costs more than it saves
 _SALT = 2**40  # sample numbers that no run reaches
@@ -74,6 +75,8 @@ class Trainer:
         self.evaluated: int = progress.get("evaluated", -1)
         self.rollbacks: int = progress.get("rollbacks", 0)
         self._salt()
+        if self.step == 0 and options.init:
+            self.engine.start_from(options.init)
         if self.step == 0 and self.runtime.main:
             warn_of_batch(recipe, images)
             warn_of_splitting(recipe, self.engine.task.networks, self.runtime.share.world)
@@ -98,6 +101,7 @@ class Trainer:
             "validation": identity(self.validation),
             "version": __version__,
             "precision": self.runtime.precision,
+            "init": self.options.init and file_sha256(self.options.init),
             "processes": self.runtime.share.world,
         }
 

@@ -162,10 +162,13 @@ class Data(Part):
 class Adapt(Part):
     """A model that trains on the one image it restores, for at most so many steps and seconds (0: no limit).
 
-    With `patience` > 0 it stops when a held-out tenth of the references has not improved for so many
-    steps. `output` is what is returned: the network's ``prediction`` or the ``references``' mean.
+    With `patience` > 0 it stops when a held-out tenth of the references has not come closer for so many steps, and
+    keeps the weights that came closest. `pixels`: larger images are learned in crops of so many pixels (0: never).
+    `output` is what is returned: the network's ``prediction``, or the ``references``' mean, without any training.
     """
 
     steps: PositiveInt = 1000
     seconds: Annotated[float, Field(ge=0)] = 0.0
     patience: NonNegativeInt = 0
+    pixels: NonNegativeInt = 0
+    output: Literal["prediction", "references"] = "prediction"

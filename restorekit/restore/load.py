@@ -63,7 +63,7 @@ def _info(component: Component, recipe: Recipe, weights: str, adaptive: bool) ->
 def _adaptive(component: Component, device: str, precision: str, budget: Budget | None, **options: Any) -> BaseRestorer:
     recipe = model_recipe(registry(), component.id)
 
-    def learn(image: Tensor, limit: Budget) -> nn.Module:
+    def learn(image: Tensor, limit: Budget) -> nn.Module | Tensor:
         return adapt(recipe, image, device=device, precision=precision, steps=limit.steps, seconds=limit.seconds)
 
     info = _info(component, recipe, "learns each image", adaptive=True)

@@ -61,13 +61,31 @@ def fit(network: nn.Module, state: Mapping[str, Tensor], origin: str) -> None:
         ) from error
 
 
-def load_weights(path: Path, network: nn.Module) -> None:
-    """Load a weights file into a network. Raises `WeightsError` when it is damaged or does not fit."""
+def _read_state(path: Path) -> dict[str, Tensor]:
     try:
-        state = load_file(path)
+        return load_file(path)
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"{path} cannot be read: {error}") from error
-    fit(network, state, str(path))
+
+
+def load_weights(path: Path, network: nn.Module) -> None:
+    """Load a weights file into a network. Raises `WeightsError` when it is damaged or does not fit."""
+    fit(network, _read_state(path), str(path))
+
+
+def start_from(path: Path, network: nn.Module) -> None:
+    """Take from a weights file what agrees with the network in name and shape, and leave the rest as it is.
+
+    Raises `WeightsError` when nothing agrees.
+    """
+    own = network.state_dict()
+    found = {k: v.to(own[k].dtype) for k, v in _read_state(path).items() if k in own and own[k].shape == v.shape}
+    if not found:
+        raise WeightsError(
+            f"{path} has nothing in common with {type(network).__name__}; start from weights of the same kind of"
+            " generator, with the same width"
+        )
+    network.load_state_dict(own | found)
 
 
 def read_foreign(path: Path) -> dict[str, Tensor]:

@@ -72,8 +72,8 @@ def _from_hub(address: str) -> WeightsFile:
         path = hf_hub_download(f"{owner}/{name}", file or f"model{SUFFIX}", revision=revision or None)
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         raise WeightsError(
-            f"{address} cannot be fetched: {' '.join(str(error).split())[:200]}. Without network, copy the file here and"
-            " give its path as --weights"
+            f"{address} cannot be fetched: {' '.join(str(error).split())[:200]}. Without network, copy the file"
+            " here and give its path as --weights"
         ) from error
     return WeightsFile(Path(path), address)
 

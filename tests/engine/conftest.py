@@ -32,7 +32,15 @@ from restorekit.recipe.check import model_recipe
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 _GAN_32 = ("data.resize=0", "data.crop=32", "data.batch=4")
-_UNET = (*_GAN_32, "generator.width=4", "generator.levels=5", "discriminator.width=4")
+# six levels, because the U-Net has dropout from the fifth on
+_UNET = (
+    "data.resize=0",
+    "data.crop=64",
+    "data.batch=4",
+    "generator.width=4",
+    "generator.levels=6",
+    "discriminator.width=4",
+)
 # what makes each shipped recipe run in a moment, and changes nothing in how it trains
 SMALL: dict[str, tuple[str, ...]] = {
     "remaen": ("generator.width=4", "generator.stages=2", "data.crop=24", "data.batch=4"),

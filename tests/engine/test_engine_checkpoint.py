@@ -188,5 +188,5 @@ def test_checkpoint_of_other_networks_is_refused(lab, tmp_path: Path):
         lab.train(lab.recipe("remaen", f"generator.width={width}"), tmp_path / str(width), 1)
     (tmp_path / "4" / "checkpoints").rename(tmp_path / "old")
     (tmp_path / "8" / "checkpoints").rename(tmp_path / "4" / "checkpoints")
-    with pytest.raises(TrainingError, match="does not fit the networks of recipe 'remaen'.*size mismatch"):
+    with pytest.raises(TrainingError, match=r"does not fit the networks of recipe 'remaen'.*size mismatch"):
         lab.train(lab.recipe("remaen"), tmp_path / "4")

@@ -1,0 +1,143 @@
+"""The prior ``rain-layer``: one clean image, the input less a layer of colourless light in long streaks."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from restorekit.errors import DataError, RecipeError
+from restorekit.types import Batch
+from restorekit_rain2avoid.direction import STEEPEST, rain_direction
+from restorekit_rain2avoid.separation import SeparationSettings, separate
+
+Pixels = NDArray[np.uint8]
+
+_LEAST_POWER = 1e-9
+
+
+class RainLayer(nn.Module):
+    """Finds the rain's direction in the whole image, and subtracts the layer of light that runs along it.
+
+    `along`, `along_far`, `across`, `sparsity`, `chroma`, `coupling`, `iterations`: see `SeparationSettings`. `gain`:
+    factor of the layer, above 1 because the penalties make it too faint. `doubt`: how much of what is found in the
+    negative image, where no rain can be, counts against what is found in the image, as a share of power; from
+    1 / `doubt` on nothing is removed. `fade`: the layer fades out where the power found in the image is less than
+    this multiple of that bound. `directions`: rain of up to so many directions, one after the other. `angle`: degrees
+    from the vertical, instead of the one that is found, for the first direction; over 90 finds it. `pixels`: larger
+    images are separated at a smaller scale.
+
+    ``forward`` gives ``batch.references`` [B, 1, 3, H, W], float32 in [0, 1]. ``per_image``: see `NSS`.
+
+    Raises `RecipeError` for settings out of range, `DataError` for images that are neither RGB nor grey.
+    """
+
+    per_image = True
+
+    def __init__(
+        self,
+        *,
+        along: float = 0.1,
+        along_far: float = 0.15,
+        across: float = 0.045,
+        sparsity: float = 0.008,
+        chroma: float = 10.0,
+        coupling: float = 4.0,
+        iterations: int = 30,
+        gain: float = 1.1,
+        doubt: float = 1.0,
+        fade: float = 0.15,
+        directions: int = 1,
+        angle: float = 180.0,
+        pixels: int = 1_000_000,
+    ) -> None:
+        super().__init__()
+        positive = {"across": across, "coupling": coupling, "iterations": iterations, "gain": gain, "fade": fade}
+        positive |= {"directions": directions, "pixels": pixels}
+        _refuse(positive, "above 0", lambda value: value <= 0)
+        others = {"along": along, "along_far": along_far, "sparsity": sparsity, "chroma": chroma, "doubt": doubt}
+        _refuse(others, "0 or more", lambda value: value < 0)
+        self.separation = SeparationSettings(along, along_far, across, sparsity, chroma, coupling, iterations)
+        self.gain, self.doubt, self.fade = gain, doubt, fade
+        self.directions, self.angle, self.pixels = directions, angle, pixels
+
+    @torch.no_grad()
+    def forward(self, batch: Batch) -> Batch:
+        """Return the batch with one reference for each image."""
+        images = _rgb(batch.degraded)
+        restored = torch.stack([(image - self.layer(image)).clamp(0, 1) for image in images])
+        return batch.replace(references=restored[:, None])
+
+    @torch.no_grad()
+    def references(self, image_HWC: Pixels, key: int = 0) -> Pixels:
+        """Return the one reference [1, H, W, 3] of a whole uint8 image; the key changes nothing."""
+        return self.apply_to(image_HWC)[""][None]
+
+    @torch.no_grad()
+    def apply_to(self, image_HWC: Pixels, mask: Pixels | None = None, samples: int = 0) -> dict[str, Pixels]:
+        """Return ``{"": restored}`` [H, W, 3]. The prior takes no mask and has no samples."""
+        if mask is not None or samples:
+            raise RecipeError("prior 'rain-layer' finds rain itself: leave --mask and --samples out")
+        channels = image_HWC[..., None] if image_HWC.ndim == 2 else image_HWC
+        image = torch.from_numpy(channels.astype(np.float32) / 255).movedim(-1, 0)
+        restored = self(Batch(image[None])).references[0, 0]
+        return {"": (restored * 255).round().to(torch.uint8).movedim(0, -1).numpy()}
+
+    @torch.no_grad()
+    def layer(self, image_CHW: Tensor) -> Tensor:
+        """Return the light [H, W] >= 0 to take off an image [3, H, W] in [0, 1]; 0 where there is no rain."""
+        # Half precision would lose the faint differences; a layer of a smaller image is as good as a large one's.
+        with torch.autocast(image_CHW.device.type, enabled=False):
+            small = _shrunk(image_CHW.float(), self.pixels)
+            rain = self._layers(small)
+            if small.shape != image_CHW.shape:
+                rain = functional.interpolate(rain[None, None], image_CHW.shape[1:], mode="bilinear")[0, 0]
+        return rain
+
+    def _layers(self, image: Tensor) -> Tensor:
+        total = torch.zeros_like(image[0])
+        for number in range(self.directions):
+            given = number == 0 and abs(self.angle) <= 2 * STEEPEST
+            found = self._one_layer(image - total, self.angle if given else rain_direction(image - total))
+            if not found.any():
+                break
+            total += found
+        return total
+
+    def _one_layer(self, image: Tensor, degrees: float) -> Tensor:
+        rain = separate(image, degrees, self.separation)
+        if not self.doubt:
+            return self.gain * rain
+        impostor = separate(1 - image, degrees, self.separation)
+        power, bound = float(rain.square().mean()), self.doubt * float(impostor.square().mean()) + _LEAST_POWER
+        certainty = min(max((power / bound - 1) / self.fade, 0.0), 1.0)
+        return certainty * self.gain * rain
+
+
+def _refuse(values: dict[str, float], allowed: str, wrong: object) -> None:
+    for name, value in values.items():
+        if not math.isfinite(value) or wrong(value):  # type: ignore[operator]
+            raise RecipeError(f"rain-layer: {name} is {value}; it must be {allowed}")
+
+
+def _rgb(image_BCHW: Tensor) -> Tensor:
+    if image_BCHW.ndim != 4 or image_BCHW.shape[1] not in (1, 3):
+        raise DataError(
+            f"images of shape {tuple(image_BCHW.shape)} cannot be used; give RGB [B, 3, H, W] or grey"
+            " [B, 1, H, W] in [0, 1]"
+        )
+    return image_BCHW.float().expand(-1, 3, -1, -1)
+
+
+def _shrunk(image_CHW: Tensor, pixels: int) -> Tensor:
+    """Return the image with at most about so many pixels, averaged over areas."""
+    height, width = image_CHW.shape[1:]
+    scale = math.sqrt(pixels / (height * width))
+    if scale >= 1:
+        return image_CHW
+    size = (max(1, round(height * scale)), max(1, round(width * scale)))
+    return functional.interpolate(image_CHW[None], size, mode="area")[0]
