@@ -139,6 +139,11 @@ def test_weights_of_another_width_are_refused(file, recipe):
         load_weights(file, wider)
 
 
+def test_weights_of_another_model_are_refused_by_name(file):
+    with pytest.raises(WeightsError, match="holds weights of model 'pix2pix-small', not of 'attngan'"):
+        restorekit.load("attngan", file, device="cpu")
+
+
 def test_a_truncated_file_is_refused(file, network):
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(WeightsError):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from restorekit.engine.adapt import adapt
 from restorekit.engine.task import build_generator
+from restorekit.errors import WeightsError
 from restorekit.plugin.registry import Component, registry
 from restorekit.recipe import Recipe
 from restorekit.recipe.check import model_recipe
@@ -37,12 +38,23 @@ def _without_downloads(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"generator": generator})
 
 
+def _check_model(component: Component, recipe: Recipe, file: WeightsFile) -> None:
+    """Refuse weights that were trained as another installed model: tables would show them under a wrong name."""
+    others = {c.entry.name for c in registry().components("model")} - {component.entry.name}
+    if recipe.name in others:
+        raise WeightsError(
+            f"{file.path} holds weights of model {recipe.name!r}, not of {component.entry.name!r}; use --model"
+            f" {recipe.name}"
+        )
+
+
 def load_generator(component: Component, file: WeightsFile) -> tuple[nn.Module, Recipe]:
     """Return the network of a weights file and the recipe that it carries, or else the model's own.
 
-    Raises `WeightsError` when the file is damaged or does not fit.
+    Raises `WeightsError` when the file is damaged, does not fit or is of another model.
     """
     recipe = recipe_of(file.path) or model_recipe(registry(), component.id)
+    _check_model(component, recipe, file)
     network = build_generator(_without_downloads(recipe))
     load_weights(file.path, network)
     return network, recipe
@@ -66,10 +78,10 @@ def _adaptive(component: Component, device: str, precision: str, budget: Budget 
     def learn(image: Tensor, limit: Budget) -> nn.Module | Tensor:
         return adapt(recipe, image, device=device, precision=precision, steps=limit.steps, seconds=limit.seconds)
 
-    info = _info(component, recipe, "learns each image", adaptive=True)
-    return AdaptiveRestorer(
-        learn, budget, generator=build_generator(recipe), device=device, precision=precision, info=info, **options
-    )
+    trained = recipe.adapt is None or recipe.adapt.output == "prediction"
+    network = build_generator(recipe) if trained else None
+    info = _info(component, recipe, "learns each image" if trained else "needs none", adaptive=True)
+    return AdaptiveRestorer(learn, budget, generator=network, device=device, precision=precision, info=info, **options)
 
 
 def load(

@@ -33,6 +33,15 @@ _NSS = Entry(
     ),
 )
 
+_LAYER = Entry(
+    name="rain-layer",
+    kind="prior",
+    target="restorekit_rain2avoid.layer:RainLayer",
+    summary="a clean image: the input less a layer of colourless light in long streaks",
+    gives={"references"},
+    tasks=_TASKS,
+)
+
 _NETWORK = Entry(
     name="rain-unet",
     kind="generator",
@@ -58,8 +67,17 @@ _MODEL = Entry(
     adapts=True,
 )
 
+_PLUS = Entry(
+    name="rain2avoid-plus",
+    kind="model",
+    target="restorekit_rain2avoid.models:rain2avoid_plus",
+    summary="better than rain2avoid, in seconds: subtracts the layer of light that runs along the rain's direction",
+    tasks=_TASKS,
+    adapts=True,
+)
+
 
 @hookimpl
 def restorekit_entries() -> list[Entry]:
-    """Declare the two priors, the network and the model."""
-    return [_LDGP, _NSS, _NETWORK, _MODEL]
+    """Declare the three priors, the network and the two models."""
+    return [_LDGP, _NSS, _LAYER, _NETWORK, _MODEL, _PLUS]

@@ -1,0 +1,143 @@
+"""The models that learn the one image they restore, through the engine: budget, early stop, crops, outputs."""
+
+import importlib.util
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from restorekit_rain2avoid.models import rain2avoid, rain2avoid_plus
+
+import restorekit
+from restorekit.engine.adapt import adapt
+from restorekit.errors import RecipeError
+from restorekit.recipe import Recipe
+from restorekit.recipe.model import merged
+
+_spec = importlib.util.spec_from_file_location("rain_scenes", Path(__file__).with_name("rain_scenes.py"))
+scenes = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(scenes)
+psnr, rainy_photograph = scenes.psnr, scenes.rainy_photograph
+
+
+def single(**changes):
+    """Return the faithful recipe with a narrow network and few references."""
+    small = {"generator": {"width": 4}, "prior": {"samples": 12}, "precision": "fp32"}
+    return Recipe.read(merged(merged(rain2avoid().plain(), small), changes))
+
+
+def test_stops_when_the_held_out_references_no_longer_come_closer(monkeypatch):
+    steps = []
+    from restorekit.engine.engine import Engine
+
+    step = Engine.step
+    monkeypatch.setattr(Engine, "step", lambda self, number, batch: (steps.append(number), step(self, number, batch)))
+    _, image = rainy_photograph(48, 48)
+    # A rate of nearly nothing: the second look finds no change of note, and the patience runs out.
+    still = {"generator": {"lr": 1e-12}}
+    adapt(single(adapt={"steps": 400, "patience": 20}, optim=still), image[None], device="cpu")
+    assert len(steps) < 400
+
+
+def test_early_stop_returns_the_weights_that_came_closest(monkeypatch):
+    from restorekit.engine import adapt as module
+
+    seen = []
+    gives_up = module._EarlyStop.gives_up
+
+    def watched(self, step, network, runtime):
+        done = gives_up(self, step, network, runtime)
+        seen.append(self.best)
+        return done
+
+    monkeypatch.setattr(module._EarlyStop, "gives_up", watched)
+    _, image = rainy_photograph(48, 48)
+    network = adapt(single(adapt={"steps": 60, "patience": 20}), image[None], device="cpu")
+    found = torch.from_numpy(
+        restorekit.create("prior", "nss", samples=12).references(
+            (image * 255).round().to(torch.uint8).movedim(0, -1).numpy(), _key()
+        )
+    )
+    held_out = found[-1:].float().mean(0).movedim(-1, 0) / 255
+    with torch.no_grad():
+        restored = network(image[None])[0]
+    assert float((restored - held_out).square().mean()) == pytest.approx(min(seen), rel=1e-3)
+
+
+def _key():
+    from restorekit.engine.order import sample_key
+
+    return sample_key(0, 0)
+
+
+def test_early_stop_needs_more_than_one_reference():
+    _, image = rainy_photograph(48, 48)
+    with pytest.raises(RecipeError, match="holds references out"):
+        adapt(single(prior={"expectation": True}, adapt={"patience": 10}), image[None], device="cpu")
+
+
+def test_time_budget_counts_from_the_call(monkeypatch):
+    _, image = rainy_photograph(48, 48)
+    began = time.monotonic()
+    adapt(single(adapt={"steps": 100_000}), image[None], device="cpu", seconds=1.0)
+    assert time.monotonic() - began < 20
+
+
+def test_large_image_is_learned_in_crops(monkeypatch):
+    from restorekit.engine.engine import Engine
+
+    sizes = []
+    step = Engine.step
+
+    def watched(self, number, batch):
+        sizes.append(tuple(batch.degraded.shape))
+        step(self, number, batch)
+
+    monkeypatch.setattr(Engine, "step", watched)
+    _, image = rainy_photograph(96, 160)
+    adapt(single(adapt={"steps": 3, "pixels": 64 * 64, "patience": 2}), image[None], device="cpu")
+    assert set(sizes) == {(1, 3, 64, 64)}
+
+
+def test_another_generator_takes_the_place_of_the_network():
+    _, image = rainy_photograph(64, 64)
+    recipe = merged(single().plain(), {"adapt": {"steps": 2}})
+    recipe["generator"] = {"name": "unet", "encoder": "resnet18"}
+    network = adapt(Recipe.read(recipe), image[None], device="cpu")
+    assert network(image[None]).shape == (1, 3, 64, 64)
+
+
+def test_mean_of_the_references_as_the_output():
+    _, image = rainy_photograph(64, 80)
+    recipe = single(adapt={"output": "references"}, prior={"expectation": True})
+    found = adapt(recipe, image[None], device="cpu")
+    pixels = (image * 255).round().to(torch.uint8).movedim(0, -1).numpy()
+    expected = restorekit.create("prior", "nss").apply_to(pixels)[""]
+    assert np.abs(found[0].movedim(0, -1).numpy() * 255 - expected).max() <= 0.51
+
+
+def test_references_as_the_output_need_a_prior_that_gives_them():
+    _, image = rainy_photograph(32, 32)
+    recipe = single(adapt={"output": "references"}).model_copy(update={"prior": None})
+    with pytest.raises(RecipeError, match="its prior gives none"):
+        adapt(recipe, image[None], device="cpu")
+
+
+def test_plus_restores_arrays_of_any_kind():
+    clean, image = rainy_photograph(161, 203)
+    restorer = restorekit.load("rain2avoid-plus", device="cpu")
+    pixels = (image * 255).round().to(torch.uint8).movedim(0, -1).numpy()
+    restored = restorer.restore(pixels)
+    assert restored.dtype == np.uint8
+    assert restored.shape == pixels.shape
+    back = torch.tensor(restored).movedim(-1, 0).float() / 255
+    assert psnr(back, clean) > psnr(image, clean) + 2
+    grey = restorer.restore(pixels[..., 1])
+    assert grey.shape == pixels.shape[:2]
+
+
+def test_plus_keeps_the_faithful_model_as_it_is():
+    assert rain2avoid().adapt.output == "prediction"
+    assert rain2avoid().prior.name == "nss"
+    assert rain2avoid_plus().adapt.output == "references"
