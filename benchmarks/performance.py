@@ -19,7 +19,7 @@ from typing import Any
 import click
 import psutil
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from restorekit.data.augment import augment
@@ -174,7 +174,7 @@ def table(report: dict[str, Any]) -> str:
     """Return the report as Markdown."""
     head = (
         "| model | training samples/s (plain) | ratio | share of matrix rate | inference images/s (plain) | ratio |"
-        " compiled ratio | share of matrix rate | data / step rate | memory |\n|---|---|---|---|---|---|---|---|---|---|"
+        " compiled ratio | share of matrix rate | data / step rate | memory |\n" + "|---" * 10 + "|"
     )
     lines = [head]
     for row in report["models"]:

@@ -1,9 +1,10 @@
 """Put a finished training run into its plugin as shipped weights: safetensors, recipe, manifest, model card.
 
-    python benchmarks/ship_weights.py runs/remaen --photos ../shared/data/clean --command "restorekit train ..."
-    python benchmarks/ship_weights.py runs/remaen --summary benchmark-a/summary.json --summary ...
+    python benchmarks/ship_weights.py runs/remaen runs/pix2pix --photos ../shared/data/clean
+    python benchmarks/ship_weights.py runs/remaen runs/pix2pix --summary benchmark-a/summary.json --summary ...
 
-The first call writes the weights; the second renews the card with what benchmarks measured. Weights are stored in
+The first call writes the weights; the second renews the cards with what benchmarks measured. The commands that made a
+run stand in its ``command.txt``, and go into the card. Weights are stored in
 float16 when that changes the mean PSNR of the built-in test images by less than 0.01 dB.
 """
 
@@ -36,6 +37,7 @@ from restorekit.weights.manifest import add_to_manifest, folder_of
 
 HALF_TOLERANCE = 0.01  # dB
 BUILTIN = {"raindrop": "raindrop@builtin", "rain-streak": "rain100l@builtin"}
+COMMAND = "command.txt"
 LICENCE = "CC-BY-NC-4.0"
 DATA_LICENCE = (
     "BSDS500: non-commercial research and education; Kodak: unrestricted usage; 13 landscapes and cities: CC0;"
@@ -79,7 +81,7 @@ def check_backgrounds(photos: Path) -> int:
     return count
 
 
-def ship(run: Path, photos: Path | None, command: str) -> Path:
+def ship(run: Path, checked: int) -> Path:
     """Write weights, recipe and manifest into the plugin; returns the folder."""
     recipe = read_recipe_file(run / "recipe.toml")
     component = registry().find("model", recipe.name)
@@ -92,9 +94,7 @@ def ship(run: Path, photos: Path | None, command: str) -> Path:
     save_weights(folder / f"{recipe.name}.safetensors", network, recipe, facts, half=half)
     (folder / f"{recipe.name}.toml").write_text(to_toml(recipe), encoding="utf-8")
     add_to_manifest(folder, recipe.name, f"{recipe.name}.safetensors")
-    checked = check_backgrounds(photos) if photos else 0
     notes = {
-        "command": command,
         "storage": f"{'float16' if half else 'float32'} (float16 changes PSNR by {difference:+.4f} dB)",
         "checked": checked,
     }
@@ -122,6 +122,7 @@ def write_card(run: Path, summaries: list[Path]) -> Path:
     facts, status, notes = (folder.read_json(name) for name in (FACTS, STATUS, "shipped.json"))
     full = model_recipe(registry(), recipe.name)
     rows = [line for path in summaries for line in _gain_rows(json.loads(path.read_text()), recipe.name)]
+    commands = (run / COMMAND).read_text(encoding="utf-8").strip().splitlines()
     card = f"""# {recipe.name}: shipped weights
 
 - Network: `{recipe.generator.name}`, {width_label(recipe, full)}; recipe `{recipe.digest()}` in `{recipe.name}.toml`.
@@ -129,15 +130,15 @@ def write_card(run: Path, summaries: list[Path]) -> Path:
 - Licence of these weights: {LICENCE}, because of the photographs that they learned from.
 - Trained with restorekit {facts["version"]} on {facts["data"]["images"]} clean photographs
   ({facts["data"]["label"]}), degraded on the fly by the synthesizer.
-- {status["step"]} steps in {status["seconds"] / 60:.0f} minutes on one core of a shared CPU ({platform.machine()}, bf16),
-  torch {torch.__version__.split("+")[0]}, seed {recipe.seed}.
+- {status["step"]} steps (of the last command below) in {status["seconds"] / 60:.0f} minutes on one core of a shared,
+  busy CPU ({platform.machine()}, bf16), torch {torch.__version__.split("+")[0]}, seed {recipe.seed}.
 - Licences of the photographs, as stated: {DATA_LICENCE}.
 - Background-disjoint from every built-in test image: perceptual hashes of {notes["checked"]} photographs compared.
 - Perceptual (VGG16) term: {"in use" if "perceptual" in recipe.losses else "not used; its weights could not be had"}.
 
-Command, from the repository's root:
+Trained by, from the repository's root:
 
-    {notes["command"]}
+{chr(10).join(f"    {line.strip()}" for line in commands)}
 
 ## Measured
 
@@ -150,8 +151,8 @@ Gain over the degraded input in dB, with the 95 % bootstrap interval of the pair
 ## Use and limits
 
 For removing {"raindrops on glass" if recipe.task == "raindrop" else "rain streaks"} from photographs, and as a first
-row of comparisons. Small and trained briefly: large drops and dense rain are only weakened, and fine texture may be softened.
-Built-in sets are synthetic, and their scores cannot be compared with published ones.
+row of comparisons. Small and trained briefly: large drops and dense rain are only weakened, and fine texture may be
+softened. Built-in sets are synthetic, and their scores cannot be compared with published ones.
 """
     target = folder_of(registry().find("model", recipe.name).entry.weights) / f"{recipe.name}.md"
     target.write_text(card, encoding="utf-8")
@@ -159,15 +160,20 @@ Built-in sets are synthetic, and their scores cannot be compared with published 
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("--command", default="", help="The command that made the run; with it, the weights are written.")
-@click.option("--photos", type=click.Path(path_type=Path, exists=True), help="Folder of folders to check by hash.")
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option(
+    "--photos",
+    type=click.Path(path_type=Path, exists=True),
+    help="Folder of the folders that were trained on: checked by hash, and the weights are written.",
+)
 @click.option("--summary", "summaries", multiple=True, type=click.Path(path_type=Path, exists=True))
-def main(run: Path, command: str, photos: Path | None, summaries: tuple[Path, ...]) -> None:
-    """Ship RUN with its plugin, or renew its card from benchmark summaries."""
-    if command:
-        click.echo(str(ship(run, photos, command)))
-    click.echo(str(write_card(run, list(summaries))))
+def main(runs: tuple[Path, ...], photos: Path | None, summaries: tuple[Path, ...]) -> None:
+    """Ship RUNS with their plugins, or renew their cards from benchmark summaries."""
+    checked = check_backgrounds(photos) if photos else 0
+    for run in runs:
+        if photos:
+            click.echo(str(ship(run, checked)))
+        click.echo(str(write_card(run, list(summaries))))
 
 
 if __name__ == "__main__":

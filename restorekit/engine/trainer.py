@@ -63,9 +63,7 @@ class Trainer:
         self.runtime = Runtime(options.device, recipe.precision)
         self.runtime.check_batch(recipe.data.batch, recipe.accumulate)
         self.folder = RunFolder(run)
-        if self.runtime.main:
-            self.folder.open(recipe, self._facts(images))
-        self.runtime.wait()
+        self._open(self._facts(images))
         self.engine = Engine(recipe, self.runtime, compiled=self._compiled())
         self.bad = BadImages(options.on_bad_image, len(images))
         self.feed = self._feed(images)
@@ -84,6 +82,18 @@ class Trainer:
         self.logs = Logs(run, registry(), recipe.plain(), self.step) if self.runtime.main else None
         self.profiler = Profiler(run / "trace.json", self.runtime.device) if self._profiled() else None
         self._stop = StopRequest()
+
+    def _open(self, facts: dict[str, Any]) -> None:
+        """Open the run folder on the main process; every process raises what that one meets."""
+        problem = ""
+        if self.runtime.main:
+            try:
+                self.folder.open(self.recipe, facts)
+            except TrainingError as error:
+                problem = str(error)
+        problem = self.runtime.gather([problem])[0]
+        if problem:
+            raise TrainingError(problem)
 
     def _feed(self, images: ImageSet) -> Feed:
         rule = size_rule_of(self.engine.generator)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,6 @@ from restorekit.plugin.registry import registry
 from restorekit.recipe import Recipe, apply_overrides
 from restorekit.recipe.check import model_recipe
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 _GAN_32 = ("data.resize=0", "data.crop=32", "data.batch=4")
 # six levels, because the U-Net has dropout from the fifth on
 _UNET = (
@@ -62,6 +62,28 @@ SMALL: dict[str, tuple[str, ...]] = {
     "cgan": (*_GAN_32, "generator.width=4", "generator.latent=8", "discriminator.width=4", "discriminator.latent=8"),
 }
 NEVER = "1000000"
+PATIENCE = 300.0  # seconds; a busy machine is slow, a hanging process never ends
+_PREPARE = """
+import os, sys
+for stream in (1, 2):
+    os.dup2(os.open(OUTPUT, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
+os.environ.update({"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", **globals().get("ENVIRONMENT", {})})
+import torch
+torch.set_num_threads(1)
+"""
+_TRAIN = """
+import importlib.util
+from pathlib import Path
+spec = importlib.util.spec_from_file_location("engine_conftest", CONFTEST)
+conftest = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(conftest)
+from restorekit.recipe import Recipe
+lab = conftest.Lab()
+for name, (plain, options) in JOBS.items():
+    counted = conftest.counting(lab.images(**options.pop("validation")), Path(FOLDER)) if "validation" in options else None
+    for last in options.pop("parts", [None]):
+        lab.train(Recipe.read(plain), Path(FOLDER) / name, last, validation=counted, **options)
+"""
 
 
 def made_up(index: int, side: int = 40) -> tuple[np.ndarray, np.ndarray]:
@@ -71,6 +93,17 @@ def made_up(index: int, side: int = 40) -> tuple[np.ndarray, np.ndarray]:
     clean = np.asarray(coarse.resize((side, side), Image.Resampling.BICUBIC))
     streaks = (rng.random((1, side, 1)) < 0.2) * rng.integers(40, 55)
     return (clean + streaks).clip(0, 255).astype(np.uint8), clean
+
+
+def counting(images: ImageSet, folder: Path) -> ImageSet:
+    """Return the set; each read adds a line to ``reads.txt`` in `folder`, naming process and image."""
+
+    def read(index: int) -> RawSample:
+        with (folder / "reads.txt").open("a") as file:
+            file.write(f"{os.environ.get('RANK', '0')} {index}\n")
+        return images.read(index)
+
+    return replace(images, reader=read)
 
 
 class Lab:
@@ -140,20 +173,41 @@ class Lab:
         """Return the public weights of a run."""
         return load_file(run / "weights" / f"{name}.safetensors")
 
-    def start(self, *command: str, **environment: str) -> subprocess.Popen[str]:
-        """Start a Python process in a session of its own; give ``-m restorekit ...`` or ``-c ...``."""
-        chosen = {
-            **os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY), "CUDA_VISIBLE_DEVICES": "", **environment
-        }  # fmt: skip
-        return subprocess.Popen(
-            [sys.executable, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=chosen,
-            start_new_session=True,
-        )  # fmt: skip
+    def start(self, source: str, output: Path, **given: Any) -> BaseProcess:
+        """Start a process that runs `source` with the names `given`; what it prints goes to the file `output`.
 
-    def torchrun(self, *command: str, processes: int = 2) -> subprocess.Popen[str]:
-        """Start a command under torchrun."""
-        launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes))
-        return self.start(*launcher, *command)
+        It is forked from one that has imported everything, so that it starts in a moment.
+        """
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["restorekit.engine", "restorekit.cli.train", "accelerate", "torch._dynamo"])
+        process = context.Process(target=exec, args=(_PREPARE + source, {"OUTPUT": str(output), **given}))
+        process.start()
+        return process
+
+    def together(self, source: str, folder: Path, count: int = 2, **given: Any) -> list[BaseProcess]:
+        """Start `count` processes that make up one process group, as under torchrun; ``rank-N.txt`` is printed."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = str(free.getsockname()[1])
+        common = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        return [
+            self.start(
+                source,
+                folder / f"rank-{rank}.txt",
+                ENVIRONMENT={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+                CONFTEST=__file__,
+                FOLDER=str(folder),
+                **given,
+            )
+            for rank in range(count)
+        ]
+
+    def train_together(self, jobs: dict[str, tuple[Recipe, dict[str, Any]]], folder: Path, count: int = 2) -> None:
+        """Train each recipe of NAME: (recipe, options) in ``folder/NAME``, one after the other, on all processes."""
+        plain = {name: (recipe.plain(), options) for name, (recipe, options) in jobs.items()}
+        for rank, process in enumerate(self.together(_TRAIN, folder, count, JOBS=plain)):
+            process.join(PATIENCE)
+            assert process.exitcode == 0, (folder / f"rank-{rank}.txt").read_text()
 
 
 def _flat(prefix: str, value: Any) -> Iterator[tuple[str, Tensor]]:

@@ -16,6 +16,7 @@ _CLIP = 30 / 255
 _BAND = (0.08, 0.45)
 _DARK_SHARE = 0.7
 _BINS = 180
+_APART = 10.0
 _SMOOTHING = (1.0, 2.0, 3.0, 2.0, 1.0)
 
 
@@ -57,18 +58,23 @@ def direction_spectrum(plane_HW: Tensor) -> Tensor:
     return functional.conv1d(circle[None, None], kernel[None, None] / kernel.sum())[0, 0]
 
 
-def rain_direction(image_CHW: Tensor) -> float:
-    """Return the direction of the rain in an image [3, H, W] in [0, 1], in degrees from the vertical.
+def rain_directions(image_CHW: Tensor, count: int = 1) -> list[float]:
+    """Return the likeliest directions of rain in an image [3, H, W] in [0, 1], the likeliest first, in degrees.
 
-    Positive where the rain leans as ``/``, as in `LDGP`. Rain only adds light: the power of thin dark lines,
-    which only the scene has, is taken off that of thin bright ones.
+    0 is vertical, positive rain leans as ``/``, as in `LDGP`. Rain only adds light: the power of thin dark lines, which
+    only the scene has, is taken off that of thin bright ones. There is at least one direction, and none is within 10
+    degrees of a likelier one.
     """
     bright = direction_spectrum(thin_light(image_CHW))
     dark = direction_spectrum(thin_light(1 - image_CHW))
     score = bright - _DARK_SHARE * dark
     centres = torch.arange(_BINS, device=score.device) - 89.5
     score[centres.abs() > STEEPEST] = -math.inf
-    return float(centres[score.argmax()])
+    found: list[float] = []
+    while len(found) < count and (not found or score.max() > 0):
+        found.append(float(centres[score.argmax()]))
+        score[(centres - found[-1]).abs() < _APART] = -math.inf
+    return found
 
 
 def _hann(size: int, like: Tensor) -> Tensor:

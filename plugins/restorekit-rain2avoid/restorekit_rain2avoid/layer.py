@@ -12,24 +12,28 @@ from torch.nn import functional
 
 from restorekit.errors import DataError, RecipeError
 from restorekit.types import Batch
-from restorekit_rain2avoid.direction import STEEPEST, rain_direction
+from restorekit_rain2avoid.direction import rain_directions
 from restorekit_rain2avoid.separation import SeparationSettings, separate
 
 Pixels = NDArray[np.uint8]
 
-_LEAST_POWER = 1e-9
+_ANY_ANGLE = 90.0
+_FADE = 0.1
+_BLOCKS = 96
+_LARGEST_BLOCK = 40
+_FAINT = 0.002
 
 
 class RainLayer(nn.Module):
     """Finds the rain's direction in the whole image, and subtracts the layer of light that runs along it.
 
     `along`, `along_far`, `across`, `sparsity`, `chroma`, `coupling`, `iterations`: see `SeparationSettings`. `gain`:
-    factor of the layer, above 1 because the penalties make it too faint. `doubt`: how much of what is found in the
-    negative image, where no rain can be, counts against what is found in the image, as a share of power; from
-    1 / `doubt` on nothing is removed. `fade`: the layer fades out where the power found in the image is less than
-    this multiple of that bound. `directions`: rain of up to so many directions, one after the other. `angle`: degrees
-    from the vertical, instead of the one that is found, for the first direction; over 90 finds it. `pixels`: larger
-    images are separated at a smaller scale.
+    factor of the layer, above 1 because the penalties make it too faint. `coverage`: rain is everywhere: the layer
+    counts when in this share of the image's blocks it outweighs what is found in the negative image, where no rain can
+    be (0: always); it fades out over a tenth below. `candidates`: directions that are tried until one counts.
+    `layers`: how many layers are taken off, one after the other, at most: rain of several directions, or what is
+    left of strong rain. `angle`: the first layer's direction, in degrees from the vertical, instead of the one that is
+    found; beyond 90 finds it. `pixels`: larger images are separated at a smaller scale.
 
     ``forward`` gives ``batch.references`` [B, 1, 3, H, W], float32 in [0, 1]. ``per_image``: see `NSS`.
 
@@ -49,21 +53,22 @@ class RainLayer(nn.Module):
         coupling: float = 4.0,
         iterations: int = 30,
         gain: float = 1.1,
-        doubt: float = 1.0,
-        fade: float = 0.15,
-        directions: int = 1,
+        coverage: float = 0.85,
+        candidates: int = 3,
+        layers: int = 1,
         angle: float = 180.0,
         pixels: int = 1_000_000,
     ) -> None:
         super().__init__()
-        positive = {"across": across, "coupling": coupling, "iterations": iterations, "gain": gain, "fade": fade}
-        positive |= {"directions": directions, "pixels": pixels}
+        positive = {"across": across, "coupling": coupling, "iterations": iterations, "gain": gain}
+        positive |= {"layers": layers, "candidates": candidates, "pixels": pixels}
         _refuse(positive, "above 0", lambda value: value <= 0)
-        others = {"along": along, "along_far": along_far, "sparsity": sparsity, "chroma": chroma, "doubt": doubt}
+        others = {"along": along, "along_far": along_far, "sparsity": sparsity, "chroma": chroma}
         _refuse(others, "0 or more", lambda value: value < 0)
+        _refuse({"coverage": coverage}, "from 0 to 1", lambda value: not 0 <= value <= 1)
         self.separation = SeparationSettings(along, along_far, across, sparsity, chroma, coupling, iterations)
-        self.gain, self.doubt, self.fade = gain, doubt, fade
-        self.directions, self.angle, self.pixels = directions, angle, pixels
+        self.gain, self.coverage, self.candidates = gain, coverage, candidates
+        self.layers, self.angle, self.pixels = layers, angle, pixels
 
     @torch.no_grad()
     def forward(self, batch: Batch) -> Batch:
@@ -99,23 +104,40 @@ class RainLayer(nn.Module):
         return rain
 
     def _layers(self, image: Tensor) -> Tensor:
+        """Return the sum of the layers [h, w], each found in what the former ones leave."""
         total = torch.zeros_like(image[0])
-        for number in range(self.directions):
-            given = number == 0 and abs(self.angle) <= 2 * STEEPEST
-            found = self._one_layer(image - total, self.angle if given else rain_direction(image - total))
-            if not found.any():
+        for number in range(self.layers):
+            left = image - total
+            given = number == 0 and abs(self.angle) <= _ANY_ANGLE
+            angles = [self.angle] if given else rain_directions(left, self.candidates)
+            found = next((layer for layer in (self._layer_along(left, a) for a in angles) if layer.any()), None)
+            if found is None:
                 break
             total += found
         return total
 
-    def _one_layer(self, image: Tensor, degrees: float) -> Tensor:
+    def _layer_along(self, image: Tensor, degrees: float) -> Tensor:
+        """Return the layer of this direction; 0 everywhere if it is none of rain."""
         rain = separate(image, degrees, self.separation)
-        if not self.doubt:
+        if not self.coverage:
             return self.gain * rain
-        impostor = separate(1 - image, degrees, self.separation)
-        power, bound = float(rain.square().mean()), self.doubt * float(impostor.square().mean()) + _LEAST_POWER
-        certainty = min(max((power / bound - 1) / self.fade, 0.0), 1.0)
+        share = rain_coverage(rain, separate(1 - image, degrees, self.separation))
+        certainty = min(max(1 - (self.coverage - share) / _FADE, 0.0), 1.0)
         return certainty * self.gain * rain
+
+
+def rain_coverage(rain_HW: Tensor, impostor_HW: Tensor) -> float:
+    """Return the share of blocks in which the layer outweighs the one from the negative image; 0 where all are empty.
+
+    Sixth powers are compared, so that the strongest streaks decide: where there is rain, the negative shows the gaps
+    between the streaks, wide and faint. What looks like rain in a scene is in some blocks only, and half of it is dark.
+    """
+    height, width = rain_HW.shape
+    side = min(max(math.isqrt(height * width // _BLOCKS), 1), _LARGEST_BLOCK)
+    powers = (torch.stack([rain_HW, impostor_HW])[:, None] / _FAINT).pow(6)
+    rain, impostor = functional.avg_pool2d(powers, side, ceil_mode=True).flatten(1)
+    won, lost = (rain > impostor + 1).sum(), (impostor > rain + 1).sum()
+    return float(won / (won + lost).clamp(min=1))
 
 
 def _refuse(values: dict[str, float], allowed: str, wrong: object) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from restorekit_rain2avoid.direction import rain_direction
-from restorekit_rain2avoid.layer import RainLayer
+from restorekit_rain2avoid.direction import rain_directions
+from restorekit_rain2avoid.layer import RainLayer, rain_coverage
 from restorekit_rain2avoid.separation import SeparationSettings, separate
 
 from restorekit.data.builtin import photos
@@ -25,7 +25,7 @@ SETTINGS = SeparationSettings(0.1, 0.15, 0.045, 0.008, 10.0, 4.0, 30)
 @pytest.mark.parametrize("degrees", [-30.0, -8.0, 0.0, 17.0, 40.0])
 def test_direction_is_that_of_the_streaks(degrees):
     image = (photograph() + lines(160, 200, degrees)).clamp(0, 1)
-    assert abs(rain_direction(image) - degrees) <= 2.5
+    assert abs(rain_directions(image)[0] - degrees) <= 2.5
 
 
 def test_single_streak_on_a_plain_scene_is_found_where_it_is():
@@ -69,10 +69,29 @@ def test_photograph_without_rain_stays_within_two_levels(index):
     assert (restored - clean).abs().max() <= 2 / 255
 
 
+def test_coverage_is_the_share_of_blocks_that_are_won():
+    rain, impostor = torch.zeros(400, 400), torch.full((400, 400), 0.05)
+    rain[:, :300] = 0.1  # wins in 30 of 40 columns of blocks
+    assert rain_coverage(rain, impostor) == pytest.approx(0.75)
+    assert rain_coverage(rain, torch.zeros(400, 400)) == 1.0
+    assert rain_coverage(torch.zeros(40, 40), torch.zeros(40, 40)) == 0.0
+
+
+def test_another_direction_is_tried_where_the_likeliest_has_no_rain():
+    clean = photograph()
+    stripes = torch.zeros(160, 200)
+    stripes[:, 150::4] = 0.3  # strong upright lines, in a quarter of the image
+    image = (clean + stripes + lines(160, 200, 25.0)).clamp(0, 1)
+    assert abs(rain_directions(image)[0]) < 2
+    found = RainLayer(candidates=3).layer(image)
+    assert not RainLayer(candidates=1).layer(image).any()
+    assert psnr(image - found, clean + stripes) > psnr(image, clean + stripes) + 1
+
+
 def test_rain_of_two_directions():
     clean = photograph()
     image = (clean + lines(160, 200, -25.0) + lines(160, 200, 20.0, seed=1)).clamp(0, 1)
-    one, two = (RainLayer(directions=n)(Batch(image[None])).references[0, 0] for n in (1, 2))
+    one, two = (RainLayer(layers=n)(Batch(image[None])).references[0, 0] for n in (1, 2))
     assert psnr(two, clean) > psnr(one, clean) + 0.5 > psnr(image, clean) + 1
 
 
@@ -98,7 +117,9 @@ def test_large_image_is_separated_at_a_smaller_scale():
     large_layer = RainLayer(pixels=160 * 200).layer(large)
     assert large_layer.shape == large.shape[1:]
     back = torch.nn.functional.avg_pool2d(large_layer[None], 2)[0]
-    assert (back - small_layer).abs().mean() < 0.1 * small_layer.mean()
+    # interpolated to twice the size and averaged back it is a little smoother, so not equal
+    assert (back - small_layer).abs().mean() < 0.3 * small_layer.mean()
+    assert abs(back.mean() - small_layer.mean()) < 0.02 * small_layer.mean()
 
 
 def test_uint8_face_agrees_with_the_tensors():

@@ -1,0 +1,173 @@
+"""Two processes see what one would: batches, gradients, scores, and each other's end."""
+
+from __future__ import annotations
+
+import csv
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+pytestmark = pytest.mark.slow
+
+SGD = [f"optim.{n}.{k}" for n in ("generator", "discriminator") for k in ("name=sgd", "lr=1e-2")]
+VALIDATION = {"count": 3, "first": 20}  # an odd number: the last round has an image for one process only
+RESUMED = ("ema=0.9", "phases.generator.repeats=2", "steps=4")
+
+
+def recipes(lab):
+    """Return recipes without batch norm and dropout; their losses are means over samples."""
+    return {
+        "supervised": lab.recipe("remaen", *SGD, "steps=3", "eval_every=3"),
+        "gan": lab.recipe("attngan", *SGD, "steps=3"),
+        "gan-accumulated": lab.recipe("attngan", *SGD, "steps=3", "accumulate=2"),
+        "self-supervised": lab.recipe("rain2avoid", *SGD, "generator=remaen", "generator.width=4", "steps=3"),
+    }
+
+
+@pytest.fixture(scope="module")
+def runs(lab, tmp_path_factory) -> tuple[Path, Path]:
+    """Train everything in one process and, in one group, in two; return both folders."""
+    one, two = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
+    jobs = {name: (recipe, {"log_every": 1}) for name, recipe in recipes(lab).items()}
+    jobs["supervised"][1]["validation"] = VALIDATION
+    lab.train(jobs["supervised"][0], one / "supervised", validation=lab.images(**VALIDATION))
+    for name in ("gan", "self-supervised"):
+        lab.train(jobs[name][0], one / name)
+    for model in ("pix2pix", "attngan"):  # batch norm, dropout, average
+        recipe = lab.recipe(model, *RESUMED)
+        jobs[f"{model}-whole"] = (recipe, {})
+        jobs[f"{model}-parts"] = (recipe, {"parts": [1, 3, 4]})
+    lab.train_together(jobs, two)
+    return one, two
+
+
+def largest_difference(one: dict[str, Tensor], two: dict[str, Tensor]) -> float:
+    assert one.keys() == two.keys()
+    return max(float((one[n].double() - two[n].double()).abs().max()) for n in one if ".networks." in n)
+
+
+@pytest.mark.parametrize("name", ["supervised", "gan", "self-supervised"])
+def test_two_processes_equal_one(lab, runs, name: str):
+    """Generator and discriminator alike; and they have moved by far more than they differ."""
+    one, two = (lab.state(folder / name) for folder in runs)
+    assert largest_difference(one, two) < 1e-5
+    fresh = lab.engine(recipes(lab)[name]).task.networks
+    for network, module in fresh.items():
+        moved = {f".engine.networks.{network}.{k}": v for k, v in module.state_dict().items()}
+        assert largest_difference(moved, {k: one[k] for k in moved}) > 1e-4
+
+
+def test_two_processes_with_two_micro_batches_equal_one_without(lab, runs):
+    one, two = runs
+    assert largest_difference(lab.state(one / "gan"), lab.state(two / "gan-accumulated")) < 1e-5
+
+
+@pytest.mark.parametrize("model", ["pix2pix", "attngan"])
+def test_resume_in_two_processes_is_exact(lab, runs, model: str):
+    _, two = runs
+    whole, parts = lab.state(two / f"{model}-whole"), lab.state(two / f"{model}-parts")
+    assert [n for n in whole if not torch.equal(whole[n], parts[n])] == []
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_logs_hold_means_over_processes_and_the_same_rates(runs):
+    """A schedule that each process steps would fall twice as fast."""
+    one, two = (rows(folder / "gan" / "log.csv") for folder in runs)
+    assert len(one) == 3
+    for first, second in zip(one, two, strict=True):
+        for name, value in first.items():
+            assert float(second[name]) == pytest.approx(float(value), rel=1e-4, abs=1e-6), name
+
+
+def test_evaluation_reads_each_image_once_and_scores_the_same(runs):
+    one, two = (rows(folder / "supervised" / "validation.csv") for folder in runs)
+    assert [row["step"] for row in two] == ["0", "3"]
+    for first, second in zip(one, two, strict=True):
+        for name, value in first.items():
+            assert float(second[name]) == pytest.approx(float(value), abs=1e-4), name
+    reads = [tuple(line.split()) for line in (runs[1] / "reads.txt").read_text().splitlines()]
+    leak_check = [("0", str(index)) for index in range(3)]  # the first process looks through them once
+    evaluations = [("0", "0"), ("0", "2"), ("1", "1")] * 2
+    assert sorted(reads) == sorted(leak_check + evaluations)
+
+
+def test_only_the_first_process_writes(runs):
+    _, two = runs
+    assert "Warning" not in (two / "rank-1.txt").read_text()
+    assert (two / "supervised" / "samples" / "step-000000003" / "image-21.png").exists()  # restored by process 1
+
+
+INSPECT = """
+from restorekit.engine.engine import Engine
+from restorekit.engine.runtime import Runtime
+from restorekit.recipe import Recipe
+from torch.nn.parallel import DistributedDataParallel
+runtime = Runtime("cpu", "fp32")
+engine = Engine(Recipe.read(RECIPE), runtime)
+for name, network in engine.wrapped.items():
+    assert isinstance(network, DistributedDataParallel), type(network)
+    assert not network.broadcast_buffers
+    assert network.module is engine.task.networks[name]
+helpers = [loss for terms in engine.task.losses.values() for _, loss in terms.values()]
+assert not any(isinstance(m, DistributedDataParallel) for h in helpers for m in h.modules())
+assert runtime.gather([runtime.share.rank]) == [0, 1]
+assert runtime.stop_signal(15 if runtime.share.rank else None, 1) == 15, "a signal to any process stops all"
+assert runtime.stop_signal(None, 1) is None
+print("fine")
+"""
+
+
+def test_networks_are_wrapped_as_they_must_be(lab, tmp_path: Path):
+    """Without broadcasting buffers, which two passes through one discriminator do not survive."""
+    for process in lab.together(INSPECT, tmp_path, RECIPE=lab.recipe("attngan").plain()):
+        process.join(300)
+        assert process.exitcode == 0
+    assert all("fine" in (tmp_path / f"rank-{rank}.txt").read_text() for rank in (0, 1))
+
+
+DIES = """
+import importlib.util
+import signal
+from pathlib import Path
+spec = importlib.util.spec_from_file_location("engine_conftest", CONFTEST)
+conftest = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(conftest)
+from restorekit.recipe import Recipe
+from restorekit.errors import TrainingError
+
+def on_step(step, values):
+    if step == 3 and os.environ["RANK"] == "1" and DYING:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+try:
+    conftest.Lab().train(Recipe.read(RECIPE), Path(FOLDER) / "run", on_step=on_step)
+except TrainingError as error:
+    print(f"Error: {error}", flush=True)
+    os._exit(1)
+"""
+
+
+def test_process_that_dies_ends_the_other_within_a_minute(lab, tmp_path: Path):
+    """With a message, and the run goes on from the last checkpoint."""
+    recipe = lab.recipe("attngan", "steps=8", "save_every=2")
+    first, second = lab.together(DIES, tmp_path, RECIPE=recipe.plain(), DYING=True)
+    second.join(300)
+    assert second.exitcode == -9
+    died = time.monotonic()
+    first.join(60)
+    assert first.exitcode == 1
+    assert time.monotonic() - died < 60
+    message = (tmp_path / "rank-0.txt").read_text()
+    assert "process 0 of 2 has lost another process" in message
+    assert "go on from the last checkpoint" in message
+    for process in lab.together(DIES, tmp_path, RECIPE=recipe.plain(), DYING=False):
+        process.join(300)
+        assert process.exitcode == 0
+    assert lab.state(tmp_path / "run")[".step"] == 8

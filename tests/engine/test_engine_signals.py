@@ -1,0 +1,186 @@
+"""Signals, kills, launchers and the preflight, through the command line, in processes of their own."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import pytest
+import torch
+
+from restorekit.engine.stopping import APART, StopRequest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PATIENCE = 500.0
+SMALL = [
+    f"--set={field}"
+    for field in (
+        "generator.width=4", "generator.stages=1", "data.crop=16", "data.batch=2", "precision=fp32", "ema=0.9",
+    )
+]  # fmt: skip
+COMMAND = """
+sys.argv = ["restorekit", *ARGUMENTS]
+from restorekit.cli.main import main
+main()
+"""
+
+
+@pytest.fixture(scope="module")
+def data(lab, tmp_path_factory) -> Path:
+    return lab.folder(tmp_path_factory.mktemp("data"), 6)
+
+
+def arguments(data: Path, run: Path, steps: int, *more: str) -> list[str]:
+    base = ["train", "remaen", "--data", str(data), "--val", "none", "-o", str(run), "--device", "cpu"]
+    return [*base, *SMALL, f"--set=steps={steps}", "--set=save_every=2", *more]
+
+
+def wait_for(condition, process: BaseProcess) -> None:
+    started = time.monotonic()
+    while not condition():
+        assert process.is_alive(), "it has ended before"
+        assert time.monotonic() - started < PATIENCE
+        time.sleep(0.005)
+
+
+def finished(lab, tmp_path: Path, given: list[str]) -> str:
+    """Run a command to its end, in order; return what it printed."""
+    output = tmp_path / f"output-{len(list(tmp_path.iterdir()))}.txt"
+    process = lab.start(COMMAND, output, ARGUMENTS=given)
+    process.join(PATIENCE)
+    assert process.exitcode == 0, output.read_text()
+    return output.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_signal_saves_and_gives_the_conventional_exit_code(lab, data: Path, tmp_path: Path, number: int, code: int):
+    run, steps = tmp_path / "run", 60
+    process = lab.start(COMMAND, tmp_path / "first.txt", ARGUMENTS=arguments(data, run, steps))
+    wait_for(lambda: list(run.glob("checkpoints/*.pt")), process)
+    os.kill(int(process.pid or 0), number)
+    process.join(PATIENCE)
+    assert process.exitcode == code, (tmp_path / "first.txt").read_text()
+    status = json.loads((run / "status.json").read_text())
+    assert 0 < status["step"] < steps
+    assert not status["completed"]
+    assert f"stopped after step {status['step']}" in (tmp_path / "first.txt").read_text()
+    assert f"finished after step {steps}" in finished(lab, tmp_path, arguments(data, run, steps))
+    finished(lab, tmp_path, arguments(data, tmp_path / "whole", steps))
+    one, other = lab.weights(run), lab.weights(tmp_path / "whole")
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_second_interrupt_is_immediate_but_an_echo_is_not():
+    before = signal.getsignal(signal.SIGINT)
+    with StopRequest() as stop:
+        assert not stop.asked
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)  # a launcher passes on what the terminal has sent already
+        assert stop.signal == signal.SIGINT
+        stop._when -= 2 * APART
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def kill_test_module():
+    spec = importlib.util.spec_from_file_location("kill_test", REPOSITORY / "benchmarks" / "kill_test.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["kill_test"] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("model", "kills"), [("remaen", 5), ("pix2pix-small", 2)])
+def test_sigkill_loses_only_what_was_not_saved(tmp_path: Path, model: str, kills: int):
+    """At random moments; readable checkpoints each time, and identical weights at the end."""
+    seen = kill_test_module().kill_test(tmp_path, model, kills)
+    assert seen.kills == kills
+    assert seen.identical
+    assert max(seen.lost) < kill_test_module().SAVE_EVERY + 1
+
+
+def test_kill_test_notices_a_lost_checkpoint(tmp_path: Path):
+    module = kill_test_module()
+    with pytest.raises(AssertionError, match="step 5 was reported, and the newest checkpoint"):
+        module._check(tmp_path, 5)
+
+
+@pytest.mark.slow
+def test_check_tries_everything_and_trains_nothing(lab, data: Path, tmp_path: Path):
+    given = arguments(data, tmp_path / "run", 5000, "--check")
+    given[given.index("none")] = str(data)
+    text = finished(lab, tmp_path, given)
+    assert "2 steps, an evaluation, a save and a load: fine, on cpu in fp32" in text
+    assert re.search(r"time: \S+ s a step, \S+ s an evaluation, about .* for 5000 steps", text)
+    assert re.search(r"memory: \d+\.\d+ GiB at the peak; a checkpoint takes \d+\.\d MiB", text)
+    losses = re.search(r"loss (\S+) -> (\S+) in \d+ steps; it learns", text)
+    assert losses is not None
+    assert float(losses[2]) < float(losses[1])
+    assert not (tmp_path / "run").exists()
+
+
+def test_check_says_when_it_does_not_learn(lab, tmp_path: Path):
+    """A weight below zero turns the loss around."""
+    from restorekit.engine import Options
+    from restorekit.engine.preflight import preflight
+
+    recipe = lab.recipe("remaen", "losses.mse.weight=-1", "losses.edge.weight=0", "optim.generator.lr=1e-2")
+    found = preflight(recipe, lab.images(), None, Options(device="cpu"))
+    assert not found.learns
+    assert "does NOT learn" in found.lines(recipe)[-1]
+
+
+def test_check_of_a_gan_watches_what_the_critic_does_not_judge(lab):
+    from restorekit.engine.preflight import watched_terms
+
+    assert watched_terms(lab.recipe("pix2pix")) == ("generator", {"l1": 100.0})
+    assert watched_terms(lab.recipe("cgan")) == ("discriminator", {"critic": 1.0})
+
+
+@pytest.mark.slow
+def test_profile_writes_a_trace_and_a_summary(lab, data: Path, tmp_path: Path):
+    text = finished(lab, tmp_path, arguments(data, tmp_path / "run", 12, "--profile"))
+    assert re.search(r"profile of 5 steps, \S+ ms each; \d+ % of it waiting for data", text)
+    assert "convolution" in text
+    assert len(text.splitlines()) < 40
+    assert json.loads((tmp_path / "run" / "trace.json").read_text())["traceEvents"]
+
+
+def test_too_short_a_run_says_why_there_is_no_profile(lab, tmp_path: Path):
+    result = lab.train(lab.recipe("remaen", "steps=2"), tmp_path / "run", profile=True)
+    assert result.report == "no profile: it needs 8 steps, and 2 were made"
+
+
+LAUNCHERS = {
+    "torchrun": ("torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
+    "accelerate": ("accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1",
+                   "--mixed_precision", "no", "--dynamo_backend", "no"),
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_launchers(lab, data: Path, tmp_path: Path, launcher: str):
+    """The same weights, within rounding, as one process gives."""
+    given = arguments(data, tmp_path / "two", 4, "--set=optim.generator.name=sgd")
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-m", *LAUNCHERS[launcher], "-m", "restorekit", *given]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=PATIENCE)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("finished after step 4") == 1
+    finished(lab, tmp_path, arguments(data, tmp_path / "one", 4, "--set=optim.generator.name=sgd"))
+    one, two = lab.weights(tmp_path / "one"), lab.weights(tmp_path / "two")
+    assert all(torch.allclose(one[n], two[n], rtol=0, atol=1e-5) for n in one)
