@@ -65,7 +65,7 @@ def prose(documentation: str | None) -> str:
 
 
 def option_names(option: click.Parameter) -> str:
-    """Return how an argument or option is typed, such as `-o`, `--out FILE`."""
+    """Return how an argument or option is typed, such as `-o`, `--output FILE`."""
     if isinstance(option, click.Argument):
         return f"`{option.make_metavar(click.Context(cli))}`"
     names = [*option.opts, *option.secondary_opts]

@@ -29,7 +29,8 @@ class _TileType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...", type=click.Path(path_type=Path))
 @click.option(
     "-o",
-    "--out",
+    "--output",
+    "out",
     required=True,
     metavar="OUT",
     type=click.Path(path_type=Path),

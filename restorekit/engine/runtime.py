@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +55,9 @@ class Runtime:
         self.device, self.share = chosen, Share()
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             self._accelerator = _accelerator(chosen.type == "cpu")
-            self.device = self._accelerator.device
+            own = self._accelerator.device
+            # Accelerate says cpu:0, a place from which torch.load cannot restore
+            self.device = own if own.type == "cuda" else torch.device(own.type)
             self.share = Share(self._accelerator.process_index, self._accelerator.num_processes)
         self.precision = pick_precision(precision, self.device)
 
@@ -81,7 +84,10 @@ class Runtime:
         """Return the networks as they are to be called in training, in sorted order on every process."""
         if self._accelerator is None:
             return dict(networks)
-        return {name: self._accelerator.prepare_model(networks[name]) for name in sorted(networks)}
+        with warnings.catch_warnings():
+            # torch 2.15 renames broadcast_buffers to forward_sync_buffers, which older versions do not know
+            warnings.filterwarnings("ignore", "`broadcast_buffers`", FutureWarning)
+            return {name: self._accelerator.prepare_model(networks[name]) for name in sorted(networks)}
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """Return the autocast of this run's precision."""

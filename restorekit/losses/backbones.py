@@ -1,5 +1,4 @@
-"""Pretrained networks that losses and metrics look through: frozen, hidden from optimizers and"
-" checkpoints."""
+"""Pretrained networks that losses and metrics look through: frozen, hidden from optimizers and checkpoints."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ SMALL: dict[str, tuple[str, ...]] = {
     "cgan": (*_GAN_32, "generator.width=4", "generator.latent=8", "discriminator.width=4", "discriminator.latent=8"),
 }
 NEVER = "1000000"
-PATIENCE = 300.0  # seconds; a busy machine is slow, a hanging process never ends
+PATIENCE = 500.0  # seconds; a busy machine is slow, a hanging process never ends
 _PREPARE = """
 import os, sys
 for stream in (1, 2):
@@ -207,7 +207,7 @@ class Lab:
         plain = {name: (recipe.plain(), options) for name, (recipe, options) in jobs.items()}
         for rank, process in enumerate(self.together(_TRAIN, folder, count, JOBS=plain)):
             process.join(PATIENCE)
-            assert process.exitcode == 0, (folder / f"rank-{rank}.txt").read_text()
+            assert process.exitcode == 0, (folder / f"rank-{rank}.txt").read_text()[-2000:]
 
 
 def _flat(prefix: str, value: Any) -> Iterator[tuple[str, Tensor]]:

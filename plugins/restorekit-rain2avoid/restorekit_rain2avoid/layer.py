@@ -18,22 +18,28 @@ from restorekit_rain2avoid.separation import SeparationSettings, separate
 Pixels = NDArray[np.uint8]
 
 _ANY_ANGLE = 90.0
-_FADE = 0.1
-_BLOCKS = 96
+_FADE = 0.06
+_FEWEST_BLOCKS = 24
 _LARGEST_BLOCK = 40
 _FAINT = 0.002
+_STRONG = 0.99
+_FACTORS = (0.8, 2.4)
 
 
 class RainLayer(nn.Module):
     """Finds the rain's direction in the whole image, and subtracts the layer of light that runs along it.
 
-    `along`, `along_far`, `across`, `sparsity`, `chroma`, `coupling`, `iterations`: see `SeparationSettings`. `gain`:
-    factor of the layer, above 1 because the penalties make it too faint. `coverage`: rain is everywhere: the layer
-    counts when in this share of the image's blocks it outweighs what is found in the negative image, where no rain can
-    be (0: always); it fades out over a tenth below. `candidates`: directions that are tried until one counts.
-    `layers`: how many layers are taken off, one after the other, at most: rain of several directions, or what is
-    left of strong rain. `angle`: the first layer's direction, in degrees from the vertical, instead of the one that is
-    found; beyond 90 finds it. `pixels`: larger images are separated at a smaller scale.
+    `along`, `along_far`, `across`, `sparsity`, `chroma`, `coupling`, `iterations`: see `SeparationSettings`.
+
+    `gain`, `gain_strength`, `gain_contrast`: the layer is multiplied by ``gain + gain_strength q + gain_contrast
+    (r - 1)``, as the penalties take more off strong streaks: q is the layer's 99th percentile, r how much stronger
+    (root mean square) it is than what is found in the negative image, where no rain can be.
+
+    `coverage`: rain is everywhere: the layer counts when in this share of the image's blocks it outweighs the
+    negative's (0: always); it fades out over 0.06 below. `candidates`: directions that are tried until one counts.
+    `layers`: how many are taken off at most, one after the other: rain of several directions. `angle`: the first
+    layer's direction, in degrees from the vertical; beyond 90 finds it. `pixels`: larger images are separated at a
+    smaller scale.
 
     ``forward`` gives ``batch.references`` [B, 1, 3, H, W], float32 in [0, 1]. ``per_image``: see `NSS`.
 
@@ -52,8 +58,10 @@ class RainLayer(nn.Module):
         chroma: float = 10.0,
         coupling: float = 4.0,
         iterations: int = 30,
-        gain: float = 1.1,
-        coverage: float = 0.85,
+        gain: float = 0.7,
+        gain_strength: float = 3.0,
+        gain_contrast: float = 1.0,
+        coverage: float = 0.8,
         candidates: int = 3,
         layers: int = 1,
         angle: float = 180.0,
@@ -64,10 +72,12 @@ class RainLayer(nn.Module):
         positive |= {"layers": layers, "candidates": candidates, "pixels": pixels}
         _refuse(positive, "above 0", lambda value: value <= 0)
         others = {"along": along, "along_far": along_far, "sparsity": sparsity, "chroma": chroma}
+        others |= {"gain_strength": gain_strength, "gain_contrast": gain_contrast}
         _refuse(others, "0 or more", lambda value: value < 0)
         _refuse({"coverage": coverage}, "from 0 to 1", lambda value: not 0 <= value <= 1)
         self.separation = SeparationSettings(along, along_far, across, sparsity, chroma, coupling, iterations)
-        self.gain, self.coverage, self.candidates = gain, coverage, candidates
+        self.gain, self.gain_strength, self.gain_contrast = gain, gain_strength, gain_contrast
+        self.coverage, self.candidates = coverage, candidates
         self.layers, self.angle, self.pixels = layers, angle, pixels
 
     @torch.no_grad()
@@ -119,11 +129,19 @@ class RainLayer(nn.Module):
     def _layer_along(self, image: Tensor, degrees: float) -> Tensor:
         """Return the layer of this direction; 0 everywhere if it is none of rain."""
         rain = separate(image, degrees, self.separation)
-        if not self.coverage:
-            return self.gain * rain
-        share = rain_coverage(rain, separate(1 - image, degrees, self.separation))
-        certainty = min(max(1 - (self.coverage - share) / _FADE, 0.0), 1.0)
-        return certainty * self.gain * rain
+        impostor = separate(1 - image, degrees, self.separation)
+        certainty = 1.0
+        if self.coverage:
+            share = rain_coverage(rain, impostor)
+            certainty = min(max(1 - (self.coverage - share) / _FADE, 0.0), 1.0)
+        return certainty * self._factor(rain, impostor) * rain
+
+    def _factor(self, rain: Tensor, impostor: Tensor) -> float:
+        """Return the layer's factor, within what was ever best for an image."""
+        strength = float(rain.flatten().sort().values[int(_STRONG * (rain.numel() - 1))])
+        contrast = float(rain.square().mean().sqrt() / impostor.square().mean().sqrt().clamp(min=_FAINT)) - 1
+        factor = self.gain + self.gain_strength * strength + self.gain_contrast * contrast
+        return min(max(factor, _FACTORS[0]), _FACTORS[1])
 
 
 def rain_coverage(rain_HW: Tensor, impostor_HW: Tensor) -> float:
@@ -133,9 +151,9 @@ def rain_coverage(rain_HW: Tensor, impostor_HW: Tensor) -> float:
     between the streaks, wide and faint. What looks like rain in a scene is in some blocks only, and half of it is dark.
     """
     height, width = rain_HW.shape
-    side = min(max(math.isqrt(height * width // _BLOCKS), 1), _LARGEST_BLOCK)
+    side = min(max(math.isqrt(height * width // _FEWEST_BLOCKS), 1), _LARGEST_BLOCK, height, width)
     powers = (torch.stack([rain_HW, impostor_HW])[:, None] / _FAINT).pow(6)
-    rain, impostor = functional.avg_pool2d(powers, side, ceil_mode=True).flatten(1)
+    rain, impostor = functional.avg_pool2d(powers, side).flatten(1)
     won, lost = (rain > impostor + 1).sum(), (impostor > rain + 1).sum()
     return float(won / (won + lost).clamp(min=1))
 

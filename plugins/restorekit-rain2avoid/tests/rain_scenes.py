@@ -17,7 +17,7 @@ def photograph(height=160, width=200, index=0):
     return torch.tensor(pixels[top : top + height, left : left + width]).movedim(-1, 0).float() / 255
 
 
-def lines(height, width, degrees, count=40, length=24, light=0.25, seed=0):
+def lines(height, width, degrees, count=80, length=24, light=0.25, seed=0):
     """Return streaks [H, W], about 1.5 pixels wide, that lean as ``/`` for positive degrees."""
     generator = torch.Generator().manual_seed(seed)
     y, x = torch.meshgrid(torch.arange(height).float(), torch.arange(width).float(), indexing="ij")
@@ -38,5 +38,5 @@ def psnr(one, other):
 def rainy_photograph(height=160, width=200, degrees=10.0):
     """Return a photograph and the same with streaks, [3, H, W] at 8-bit levels."""
     clean = photograph(height, width)
-    rain = lines(height, width, degrees, count=max(4, height * width // 800))
+    rain = lines(height, width, degrees, count=max(4, height * width // 400))
     return clean, ((clean + rain).clamp(0, 1) * 255).round() / 255
