@@ -44,9 +44,7 @@ PAIRED = {
     "contrastive": Contrastive,
     "contrastive-ratio": lambda: Contrastive(form="ratio"),
 }
-AT_CLEAN = {
-    "charbonnier": 1e-3
-}  # what the others score when output = clean (references equal clean too) is 0
+AT_CLEAN = {"charbonnier": 1e-3}  # what the others score when output = clean (references equal clean too) is 0
 
 
 def images(*shape, seed=0, dtype=torch.float32):
@@ -71,9 +69,7 @@ def test_pixel_losses_are_their_formulas():
     assert MSE()(seen).item() == pytest.approx((d**2).mean(), rel=1e-6)
     assert Charbonnier(eps=0.1)(seen).item() == pytest.approx(np.sqrt(d**2 + 0.01).mean(), rel=1e-6)
     weights = np.where(b.mean(1, keepdim=True).numpy() > 0.5, 3.0, 0.5)
-    assert MaskedL1(inside=3, outside=0.5)(seen).item() == pytest.approx(
-        (weights * np.abs(d)).mean(), rel=1e-6
-    )
+    assert MaskedL1(inside=3, outside=0.5)(seen).item() == pytest.approx((weights * np.abs(d)).mean(), rel=1e-6)
 
 
 def test_references_with_and_without_mean_have_the_same_gradient():
@@ -132,9 +128,7 @@ def test_edge_ignores_brightness_and_sees_a_single_spot():
     spot = clean.clone()
     spot[:, :, 3, 3] += 0.1
     assert Edge()(seen_of(spot, clean)).item() == pytest.approx(0.8**2 / 49, rel=1e-4)
-    assert Edge(signed=True)(seen_of(spot, clean)).item() == pytest.approx(
-        (0.8**2 + 8 * 0.1**2) / 49, rel=1e-4
-    )
+    assert Edge(signed=True)(seen_of(spot, clean)).item() == pytest.approx((0.8**2 + 8 * 0.1**2) / 49, rel=1e-4)
 
 
 @pytest.mark.parametrize("name", PAIRED)
@@ -260,9 +254,7 @@ def test_adversarial_losses_are_their_formulas():
     values = logits.flatten().tolist()
     seen = judged(logits)
     assert Adversarial()(seen).item() == pytest.approx(np.mean([bce(v, 1) for v in values]), rel=1e-6)
-    assert Adversarial("lsgan")(seen).item() == pytest.approx(
-        np.mean([(v - 1) ** 2 for v in values]), rel=1e-6
-    )
+    assert Adversarial("lsgan")(seen).item() == pytest.approx(np.mean([(v - 1) ** 2 for v in values]), rel=1e-6)
     assert Adversarial("hinge")(seen).item() == pytest.approx(-np.mean(values), rel=1e-6)
     soft = np.mean([bce(v, 0.9) for v in values])
     assert Adversarial(label=0.9)(seen).item() == pytest.approx(soft, rel=1e-6)
@@ -321,9 +313,7 @@ def test_noisy_labels_swap_whole_samples_by_their_key(mode):
             "lsgan": lambda v, y: (v - y).square().mean().item(),
             "hinge": lambda v, y: (1 - (v if y else -v)).clamp(min=0).mean().item(),
         }[mode]
-        expected += terms(one_real, 0 if flipped_real[i] else 1) + terms(
-            one_fake, 1 if flipped_fake[i] else 0
-        )
+        expected += terms(one_real, 0 if flipped_real[i] else 1) + terms(one_fake, 1 if flipped_fake[i] else 0)
     assert noisy(seen).item() == pytest.approx(expected / 200, rel=1e-5)
     halves = [noisy(judged(fake[s], real[s], keys[s])).item() for s in (slice(0, 100), slice(100, 200))]
     assert noisy(seen).item() == pytest.approx(sum(halves) / 2, rel=1e-5)
@@ -336,9 +326,9 @@ def test_accuracy():
     assert accuracy(judgement, real=True).item() == 0.5
     assert accuracy(judgement, real=False).item() == 0.5
     assert accuracy(judgement, real=True, threshold=0.1).item() == 0.5
-    assert accuracy(
-        Judgement(torch.tensor([0.3, 0.7, 1.2])), real=True, threshold=Critic("lsgan").threshold
-    ) == (pytest.approx(2 / 3))
+    assert accuracy(Judgement(torch.tensor([0.3, 0.7, 1.2])), real=True, threshold=Critic("lsgan").threshold) == (
+        pytest.approx(2 / 3)
+    )
     assert Critic("bce").threshold == Critic("hinge").threshold == 0
 
 

@@ -62,15 +62,11 @@ def test_rgb_and_luma_agree_with_scikit_image(shape):
     noisy, clean = pair(*shape)
     scores = score_image(noisy, clean)
     assert scores["psnr-rgb"] == pytest.approx(peak_signal_noise_ratio(clean, noisy), abs=1e-10)
-    channels = [
-        skimage_ssim(noisy[..., i].astype(float), clean[..., i].astype(float), **GAUSSIAN) for i in range(3)
-    ]
+    channels = [skimage_ssim(noisy[..., i].astype(float), clean[..., i].astype(float), **GAUSSIAN) for i in range(3)]
     assert scores["ssim-rgb"] == pytest.approx(np.mean(channels), abs=1e-10)
     for protocol in ("y-matlab", "y-cv2"):
         a, b = luma(noisy, protocol), luma(clean, protocol)
-        assert scores[f"psnr-{protocol}"] == pytest.approx(
-            peak_signal_noise_ratio(b, a, data_range=255), abs=1e-10
-        )
+        assert scores[f"psnr-{protocol}"] == pytest.approx(peak_signal_noise_ratio(b, a, data_range=255), abs=1e-10)
         assert scores[f"ssim-{protocol}"] == pytest.approx(skimage_ssim(a, b, **GAUSSIAN), abs=1e-10)
 
 
@@ -238,9 +234,7 @@ def test_lpips_uses_the_weights_of_the_file(alexnet_file):
     )
 
     def activations(image):
-        shift, scale = (
-            torch.tensor(v).view(1, 3, 1, 1) for v in ((-0.030, -0.088, -0.188), (0.458, 0.448, 0.450))
-        )
+        shift, scale = (torch.tensor(v).view(1, 3, 1, 1) for v in ((-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)))
         hidden, taken = (2 * image - 1 - shift) / scale, []
         for i, layer in enumerate(trunk[:12]):
             hidden = layer(hidden)

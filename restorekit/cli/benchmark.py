@@ -48,7 +48,9 @@ def show(report: Report, folder: Path | None, as_json: bool) -> None:
 @click.command("benchmark")
 @click.option("--models", default="all", show_default=True, help="all, or names separated by commas.")
 @click.option("--dataset", required=True, metavar="NAME|FOLDER[@SPLIT]", help="What to restore and score against.")
-@click.option("-o", "--output", "out", type=click.Path(path_type=Path), help="Output folder [default: ./benchmark-LABEL].")
+@click.option(
+    "-o", "--output", "out", type=click.Path(path_type=Path), help="Output folder [default: ./benchmark-LABEL]."
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps.")
 @click.option("--precision", default="auto", show_default=True, type=click.Choice(["auto", "bf16", "fp16", "fp32"]))
 @click.option("--weights", multiple=True, metavar="MODEL=PATH", help="Weights of one model; may be repeated.")

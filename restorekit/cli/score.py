@@ -10,7 +10,9 @@ import click
 @click.command("score")
 @click.argument("outputs", type=click.Path(path_type=Path))
 @click.option("--dataset", required=True, metavar="NAME|FOLDER[@SPLIT]", help="The set that the images were made from.")
-@click.option("-o", "--output", "out", type=click.Path(path_type=Path), help="Also write results, tables and the page there.")
+@click.option(
+    "-o", "--output", "out", type=click.Path(path_type=Path), help="Also write results, tables and the page there."
+)
 @click.option("--name", help="The row's title [default: the folder's name].")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def score(outputs: Path, dataset: str, out: Path | None, name: str | None, as_json: bool) -> None:

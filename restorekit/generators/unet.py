@@ -34,8 +34,7 @@ def _check(encoder: str, pretrained: bool, weights: str) -> None:
         )
     if pretrained and not weights and not timm.models.is_model_pretrained(encoder):
         raise WeightsError(
-            f"timm has no pretrained weights for the encoder {encoder!r}; use pretrained=false or"
-            " weights=FILE"
+            f"timm has no pretrained weights for the encoder {encoder!r}; use pretrained=false or weights=FILE"
         )
     if weights and not Path(weights).expanduser().is_file():
         raise WeightsError(f"there is no file {weights} with weights of the encoder {encoder!r}")
@@ -50,9 +49,7 @@ def build_encoder(encoder: str, pretrained: bool = False, weights: str = "") -> 
     overlay = {"file": str(Path(weights).expanduser())} if weights else None
     wants = pretrained or bool(weights)
     try:
-        network = timm.create_model(
-            encoder, pretrained=wants, features_only=True, pretrained_cfg_overlay=overlay
-        )
+        network = timm.create_model(encoder, pretrained=wants, features_only=True, pretrained_cfg_overlay=overlay)
     except Exception as error:  # hub, file and network each raise their own errors, all told to the user
         if wants:
             raise _load_error(encoder, error) from error
@@ -129,9 +126,7 @@ class UNet(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(
-        self, encoder: str = "resnet18", width: int = 32, pretrained: bool = False, weights: str = ""
-    ) -> None:
+    def __init__(self, encoder: str = "resnet18", width: int = 32, pretrained: bool = False, weights: str = "") -> None:
         super().__init__()
         if width < 1:
             raise RecipeError(f"unet: width is {width}; it must be at least 1")

@@ -22,9 +22,7 @@ def clean_of(seen: LossInput, loss: str) -> Tensor:
 def mask_of(seen: LossInput, loss: str) -> Tensor:
     """Return the masks, [B, 1, H, W]. Raises `TrainingError` when there are none."""
     if seen.batch.mask is None:
-        raise _missing(
-            loss, "masks", "use data that bring them or a prior that gives them ('mask-from-pair')"
-        )
+        raise _missing(loss, "masks", "use data that bring them or a prior that gives them ('mask-from-pair')")
     return seen.batch.mask
 
 

@@ -23,8 +23,7 @@ Mode = Literal["bce", "lsgan", "hinge"]
 def _check_mode(loss: str, mode: str) -> None:
     if mode not in get_args(Mode):
         raise RecipeError(
-            f"{loss}: mode {mode!r} is unknown; use one of {', '.join(get_args(Mode))}."
-            + closest(mode, get_args(Mode))
+            f"{loss}: mode {mode!r} is unknown; use one of {', '.join(get_args(Mode))}." + closest(mode, get_args(Mode))
         )
 
 
@@ -78,13 +77,10 @@ class Critic(nn.Module):
         _check_mode("critic", mode)
         if not 0 <= fake < 0.5 < real <= 1:
             raise RecipeError(
-                f"critic: real={real}, fake={fake}; real must be in (0.5, 1] and fake in [0, 0.5), such"
-                " as 0.9 and 0.1"
+                f"critic: real={real}, fake={fake}; real must be in (0.5, 1] and fake in [0, 0.5), such as 0.9 and 0.1"
             )
         if mode == "hinge" and (real, fake) != (1, 0):
-            raise RecipeError(
-                "critic: mode 'hinge' has no soft labels; leave real=1 and fake=0, or use 'bce'"
-            )
+            raise RecipeError("critic: mode 'hinge' has no soft labels; leave real=1 and fake=0, or use 'bce'")
         if not 0 <= flip < 0.5:
             raise RecipeError(f"critic: flip={flip}; it must be in [0, 0.5), such as 0.05")
         self.mode: Mode = mode
@@ -99,8 +95,7 @@ class Critic(nn.Module):
             return image.new_tensor([label])
         if key is None:
             raise TrainingError(
-                "critic: noisy labels (flip) are drawn from batch.key, and the batch has none; set"
-                " flip=0 or give keys"
+                "critic: noisy labels (flip) are drawn from batch.key, and the batch has none; set flip=0 or give keys"
             )
         flipped = uniform(key.to(image.device), f"critic.flip.{'real' if real else 'fake'}") < self.flip
         return torch.where(flipped, other, label).to(image.dtype)

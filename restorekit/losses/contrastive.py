@@ -72,9 +72,7 @@ class Contrastive(FrozenHolder):
                 " 'vgg', and form"
                 " 'bounded' or 'ratio'"
             )
-        super().__init__(
-            VGG16Features(_VGG_LAYERS, weights) if features == "vgg" else PyramidFeatures(levels)
-        )
+        super().__init__(VGG16Features(_VGG_LAYERS, weights) if features == "vgg" else PyramidFeatures(levels))
         self.form = form
         self.shares: Sequence[float] = _VGG_WEIGHTS if features == "vgg" else (1.0,) * levels
 
@@ -90,8 +88,5 @@ class Contrastive(FrozenHolder):
             degraded = self.network(seen.batch.degraded)
         image = self.network(seen.output.image)
         shares = self.shares[: len(image)]
-        terms = [
-            share * self._term(*features)
-            for share, *features in zip(shares, image, clean, degraded, strict=True)
-        ]
+        terms = [share * self._term(*features) for share, *features in zip(shares, image, clean, degraded, strict=True)]
         return torch.stack(terms).sum() / sum(shares)

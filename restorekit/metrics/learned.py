@@ -46,8 +46,7 @@ def check_size(image_BCHW: Tensor, net: str) -> None:
     height, width = image_BCHW.shape[-2:]
     if min(height, width) < MINIMUM[net]:
         raise ImageError(
-            f"LPIPS ({net}) needs images of at least {MINIMUM[net]}x{MINIMUM[net]} pixels, and got"
-            f" {height}x{width}"
+            f"LPIPS ({net}) needs images of at least {MINIMUM[net]}x{MINIMUM[net]} pixels, and got {height}x{width}"
         )
 
 
@@ -70,9 +69,7 @@ class LPIPS(FrozenHolder):
     @torch.no_grad()
     def forward(self, restored: Tensor, clean: Tensor) -> Tensor:
         if restored.shape != clean.shape:
-            raise ImageError(
-                f"cannot compare images of shapes {tuple(restored.shape)} and {tuple(clean.shape)}"
-            )
+            raise ImageError(f"cannot compare images of shapes {tuple(restored.shape)} and {tuple(clean.shape)}")
         check_size(clean, self.net)
         self.to(device=clean.device)
         first, second = (levels(image).float().to(clean.device) / 255 for image in (restored, clean))

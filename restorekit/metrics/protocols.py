@@ -54,8 +54,7 @@ PROTOCOLS: dict[str, Protocol] = {
         Protocol(
             "qian2018",
             "y-cv2",
-            "the Raindrop paper's script: luma rounded, output truncated, cropped to multiples of 4,"
-            " SSIM 7x7",
+            "the Raindrop paper's script: luma rounded, output truncated, cropped to multiples of 4, SSIM 7x7",
             whole_luma=True,
             truncate=True,
             multiple=4,
@@ -73,8 +72,7 @@ def get_protocol(protocol: str | Protocol) -> Protocol:
         return protocol
     if protocol not in PROTOCOLS:
         raise UnknownNameError(
-            f"no protocol is called {protocol!r}; use one of {', '.join(PROTOCOLS)}."
-            + closest(protocol, PROTOCOLS)
+            f"no protocol is called {protocol!r}; use one of {', '.join(PROTOCOLS)}." + closest(protocol, PROTOCOLS)
         )
     return PROTOCOLS[protocol]
 

@@ -24,8 +24,7 @@ class MaskFromPair(nn.Module):
         super().__init__()
         if not 0 <= threshold < 1:
             raise RecipeError(
-                f"mask-from-pair: threshold is {threshold}; it is a difference of images in [0, 1],"
-                " such as 30 / 255"
+                f"mask-from-pair: threshold is {threshold}; it is a difference of images in [0, 1], such as 30 / 255"
             )
         self.threshold, self.keep = threshold, keep
 
@@ -35,8 +34,7 @@ class MaskFromPair(nn.Module):
             return batch
         if batch.clean is None:
             raise TrainingError(
-                "prior 'mask-from-pair' needs clean images, and the data have none; train on a paired"
-                " data set"
+                "prior 'mask-from-pair' needs clean images, and the data have none; train on a paired data set"
             )
         difference = (batch.degraded.float() - batch.clean.float()).abs().amax(dim=1, keepdim=True)
         return batch.replace(mask=(difference > self.threshold + _TOLERANCE).to(batch.degraded.dtype))

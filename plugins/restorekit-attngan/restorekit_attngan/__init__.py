@@ -72,9 +72,7 @@ def _losses() -> list[Entry]:
             summary="Squared error at a quarter, half and full size",
             needs={"clean", "scales"},
             paper=PAPER,
-            deviations=(
-                "The clean image is reduced by the mean over areas, because the paper does not say how.",
-            ),
+            deviations=("The clean image is reduced by the mean over areas, because the paper does not say how.",),
         ),
         Entry(
             name="attention-critic",

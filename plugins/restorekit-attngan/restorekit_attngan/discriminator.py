@@ -38,9 +38,7 @@ class AttentiveDiscriminator(nn.Module):
         self.reduce = nn.Sequential(
             nn.Conv2d(2 * width, width, 5, 4, 1), nn.ReLU(), nn.Conv2d(width, width // 2, 5, 4, 1), nn.ReLU()
         )
-        self.dense = nn.Sequential(
-            nn.Linear(width // 2 * POOLED * POOLED, 16 * width), nn.Linear(16 * width, 1)
-        )
+        self.dense = nn.Sequential(nn.Linear(width // 2 * POOLED * POOLED, 16 * width), nn.Linear(16 * width, 1))
         for module in (*self.features, *self.reduce):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")

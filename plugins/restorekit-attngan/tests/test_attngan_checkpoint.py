@@ -29,9 +29,7 @@ class Reference(nn.Module):
         super().__init__()
         self.det_conv0 = layer(4, 32)
         for i in range(1, 6):
-            block = nn.Sequential(
-                nn.Conv2d(32, 32, 3, 1, 1), nn.ReLU(), nn.Conv2d(32, 32, 3, 1, 1), nn.ReLU()
-            )
+            block = nn.Sequential(nn.Conv2d(32, 32, 3, 1, 1), nn.ReLU(), nn.Conv2d(32, 32, 3, 1, 1), nn.ReLU())
             setattr(self, f"det_conv{i}", block)
         for gate in "ifgo":
             setattr(self, f"conv_{gate}", nn.Sequential(nn.Conv2d(64, 32, 3, 1, 1)))

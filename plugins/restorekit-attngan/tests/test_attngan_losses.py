@@ -25,24 +25,18 @@ def test_attention_weights_later_maps_more():
     mask = (rand(2, 1, 8, 12) > 0.7).float()
     maps = tuple(rand(2, 1, 8, 12, seed=i) for i in range(4))
     seen = seen_with(Output(rand(2, 3, 8, 12), {"attention": maps}), mask=mask)
-    expected = (
-        0.512 * mse(maps[0], mask) + 0.64 * mse(maps[1], mask) + 0.8 * mse(maps[2], mask) + mse(maps[3], mask)
-    )
+    expected = 0.512 * mse(maps[0], mask) + 0.64 * mse(maps[1], mask) + 0.8 * mse(maps[2], mask) + mse(maps[3], mask)
     assert AttentionLoss()(seen).item() == pytest.approx(expected, rel=1e-6)
     assert AttentionLoss(decay=0.0)(seen).item() == pytest.approx(mse(maps[3], mask), rel=1e-6)
 
 
 def area(image, factor):
     b, c, h, w = image.shape
-    return torch.from_numpy(
-        np.asarray(image).reshape(b, c, h // factor, factor, w // factor, factor).mean((3, 5))
-    )
+    return torch.from_numpy(np.asarray(image).reshape(b, c, h // factor, factor, w // factor, factor).mean((3, 5)))
 
 
 def test_multi_scale_against_block_means():
-    clean, full, half, quarter = (
-        rand(2, 3, *s, seed=i) for i, s in enumerate(((8, 12), (8, 12), (4, 6), (2, 3)))
-    )
+    clean, full, half, quarter = (rand(2, 3, *s, seed=i) for i, s in enumerate(((8, 12), (8, 12), (4, 6), (2, 3))))
     seen = seen_with(Output(full, {"scales": (quarter, half)}), clean=clean)
     expected = 0.6 * mse(quarter, area(clean, 4)) + 0.8 * mse(half, area(clean, 2)) + mse(full, clean)
     assert MultiScaleLoss()(seen).item() == pytest.approx(expected, rel=1e-5)

@@ -51,9 +51,7 @@ def test_time_steps_share_their_weights():
     assert (maps[1] - maps[0]).abs().max() > 1e-4
 
 
-@pytest.mark.parametrize(
-    "settings", [{}, {"peephole": True}, {"time_steps": 1}, {"time_steps": 1, "peephole": True}]
-)
+@pytest.mark.parametrize("settings", [{}, {"peephole": True}, {"time_steps": 1}, {"time_steps": 1, "peephole": True}])
 def test_gradients_reach_every_parameter(settings):
     generator = small(**settings)
     output = generator(torch.rand(2, 3, 16, 24))

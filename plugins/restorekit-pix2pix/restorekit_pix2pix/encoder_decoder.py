@@ -29,9 +29,7 @@ def encoder_blocks(inside: int, width: int, latent: int) -> nn.ModuleList:
 
 
 def _decoder_block(inside: int, outside: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.ConvTranspose2d(inside, outside, 4, 2, 1, bias=False), nn.BatchNorm2d(outside), nn.ReLU()
-    )
+    return nn.Sequential(nn.ConvTranspose2d(inside, outside, 4, 2, 1, bias=False), nn.BatchNorm2d(outside), nn.ReLU())
 
 
 def _check(part: str, width: int, latent: int) -> None:

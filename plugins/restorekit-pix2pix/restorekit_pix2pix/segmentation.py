@@ -77,9 +77,7 @@ def load_network(weights_file: str = "") -> nn.Module:
 
     Raises `WeightsError` when the weights can neither be downloaded nor read.
     """
-    network = deeplabv3_mobilenet_v3_large(
-        weights=None, weights_backbone=None, num_classes=CLASSES, aux_loss=True
-    )
+    network = deeplabv3_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=CLASSES, aux_loss=True)
     state = _from_file(Path(weights_file)) if weights_file else _from_hub()
     try:
         network.load_state_dict(state)
@@ -111,6 +109,4 @@ def _from_file(path: Path) -> dict[str, Any]:
     try:
         return dict(torch.load(path, map_location="cpu", weights_only=True))
     except (OSError, RuntimeError, ValueError, TypeError, pickle.UnpicklingError) as error:
-        raise WeightsError(
-            f"{path} cannot be read as weights ({error}); give torchvision's {_file_name()}"
-        ) from error
+        raise WeightsError(f"{path} cannot be read as weights ({error}); give torchvision's {_file_name()}") from error

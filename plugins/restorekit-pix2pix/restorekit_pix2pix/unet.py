@@ -124,13 +124,10 @@ class UNetGenerator(nn.Module):
 
 def _check(width: int, levels: int, attention: str, dropout: float) -> None:
     if width < 2 or levels < 2:
-        raise RecipeError(
-            f"generator.width is {width} and generator.levels is {levels}; give at least 2 each"
-        )
+        raise RecipeError(f"generator.width is {width} and generator.levels is {levels}; give at least 2 each")
     if attention not in ATTENTION:
         raise RecipeError(
-            f"generator.attention is {attention!r}; use one of {', '.join(ATTENTION)}."
-            + closest(attention, ATTENTION)
+            f"generator.attention is {attention!r}; use one of {', '.join(ATTENTION)}." + closest(attention, ATTENTION)
         )
     if not 0 <= dropout < 1:
         raise RecipeError(f"generator.dropout is {dropout}; give a probability from 0 to below 1")

@@ -55,9 +55,7 @@ def unet_reference(network, image):
         y = norm(down.norm, F.conv2d(y, down.conv.weight, stride=2, padding=1))
         if i < levels - 1:
             y = torch.cat((y, level(i + 1, y)), 1)
-        return norm(
-            up.norm, F.conv_transpose2d(y.clamp(min=0), up.conv.weight, up.conv.bias, stride=2, padding=1)
-        )
+        return norm(up.norm, F.conv_transpose2d(y.clamp(min=0), up.conv.weight, up.conv.bias, stride=2, padding=1))
 
     return (torch.tanh(level(0, 2 * image - 1)) + 1) / 2
 

@@ -73,7 +73,8 @@ class _Splitter:
         self.power = power + sum(filter_.abs().square() for _, filter_ in self.along)
 
     def _back(self, spectrum: Tensor) -> Tensor:
-        return torch.fft.irfft2(spectrum, s=tuple(self.size))
+        plane: Tensor = torch.fft.irfft2(spectrum, s=tuple(self.size))
+        return plane
 
     def solve(self) -> Tensor:
         """Return the layer [h, w] after all iterations."""

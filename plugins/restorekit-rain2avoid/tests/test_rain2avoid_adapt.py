@@ -53,7 +53,7 @@ def test_early_stop_returns_the_weights_that_came_closest(monkeypatch):
 
     monkeypatch.setattr(module._EarlyStop, "gives_up", watched)
     _, image = rainy_photograph(48, 48)
-    network = adapt(single(adapt={"steps": 60, "patience": 20}), image[None], device="cpu")
+    network = adapt(single(adapt={"steps": 60, "patience": 20}), image[None], device="cpu", precision="fp32")
     found = torch.from_numpy(
         restorekit.create("prior", "nss", samples=12).references(
             (image * 255).round().to(torch.uint8).movedim(0, -1).numpy(), _key()

@@ -50,9 +50,7 @@ class MAEB(nn.Module):
 
     def _branch(self, features: Tensor, dilation: int) -> Tensor:
         for layer in (self.first, self.second):
-            features = leaky(
-                F.conv2d(features, layer.weight, layer.bias, padding=dilation, dilation=dilation)
-            )
+            features = leaky(F.conv2d(features, layer.weight, layer.bias, padding=dilation, dilation=dilation))
         return features
 
 

@@ -33,12 +33,7 @@ def conv(x, weight, bias, d=1):
 def se(module, x):
     mean = x.mean(dim=(2, 3))
     hidden = F.relu(F.linear(mean, module.squeeze.weight.flatten(1), module.squeeze.bias))
-    return (
-        x
-        * torch.sigmoid(F.linear(hidden, module.excite.weight.flatten(1), module.excite.bias))[
-            ..., None, None
-        ]
-    )
+    return x * torch.sigmoid(F.linear(hidden, module.excite.weight.flatten(1), module.excite.bias))[..., None, None]
 
 
 def lrelu(x):

@@ -54,8 +54,7 @@ def synthesize(clean: Tensor, keys: Tensor, task: str, preset: str | None = None
     names = presets(task)
     if preset is not None and preset not in names:
         raise UnknownNameError(
-            f"No preset {preset!r} for the task {task!r}; there are {', '.join(names)}."
-            f"{closest(preset, names)}"
+            f"No preset {preset!r} for the task {task!r}; there are {', '.join(names)}.{closest(preset, names)}"
         )
     if task == "raindrop":
         return add_drops(clean, keys, DROP_PRESETS[preset or "drops"])

@@ -124,9 +124,7 @@ class _Drops:
     rim: Tensor
 
     @staticmethod
-    def draw(
-        settings: RaindropSettings, values: dict[str, Tensor], keys: Tensor, height: int, width: int
-    ) -> _Drops:
+    def draw(settings: RaindropSettings, values: dict[str, Tensor], keys: Tensor, height: int, width: int) -> _Drops:
         """Place the drops of an image; surplus ones get a weight of 0."""
         image = {name: value[:, None] for name, value in values.items()}
         # Drops may hang in from outside; the room for them depends on settings and size only.
@@ -186,9 +184,7 @@ def _maps(drops: _Drops, like: Tensor, defocus: Tensor) -> dict[str, Tensor]:
     """Render the drops: [B, 1, H, W] maps of cover (opacity with soft edge), place in the drop, sky and
     rim."""
     drops = drops.to(like)
-    columns, rows = (
-        torch.arange(n, device=like.device, dtype=like.dtype) for n in (like.shape[-1], like.shape[-2])
-    )
+    columns, rows = (torch.arange(n, device=like.device, dtype=like.dtype) for n in (like.shape[-1], like.shape[-2]))
     across = ((columns - drops.x[..., None]) / drops.rx[..., None]).square()
     down = ((rows - drops.y[..., None]) / drops.ry[..., None]).square()
     field = torch.bmm(
@@ -207,9 +203,7 @@ def _maps(drops: _Drops, like: Tensor, defocus: Tensor) -> dict[str, Tensor]:
         drops.sky,
         drops.rim,
     )
-    carried = (torch.stack(spread, 1) * drops.weight[:, None])[..., None] * torch.exp(-_NEAREST * down)[
-        :, None
-    ]
+    carried = (torch.stack(spread, 1) * drops.weight[:, None])[..., None] * torch.exp(-_NEAREST * down)[:, None]
     batch, channels, count, height = carried.shape
     carried = carried.permute(0, 1, 3, 2).reshape(batch, channels * height, count)
     sums = torch.bmm(carried, torch.exp(-_NEAREST * across)).view(batch, channels, height, -1)
@@ -259,9 +253,7 @@ def _surroundings(thumb: Tensor, sky: Tensor) -> Tensor:
 def _seen_through(clean: Tensor, maps: dict[str, Tensor], values: dict[str, Tensor]) -> Tensor:
     """Return the light that comes through the drops, [B, 3, H, W]."""
     view, lift = (values[name].to(clean)[:, None, None, None] for name in ("view", "sky_lift"))
-    thumb = functional.interpolate(
-        clean, (_THUMB, _THUMB), mode="bilinear", antialias=True, align_corners=False
-    )
+    thumb = functional.interpolate(clean, (_THUMB, _THUMB), mode="bilinear", antialias=True, align_corners=False)
     sky = _sky_light(thumb, lift)
     # Upside down, and the reduction grows towards the edge of the lens.
     x, y = maps["x"].clamp(-1.5, 1.5), maps["y"].clamp(-1.5, 1.5)

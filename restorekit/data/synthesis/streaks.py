@@ -216,9 +216,7 @@ class _Streaks:
         return _Streaks(
             x=draws[:, 0] * width,
             y=draws[:, 1] * (height + 2 * margin) - margin,
-            half=(image["length"] * (0.5 + draws[:, 2]) * depth / 2 * upright)
-            .clamp(max=margin)
-            .clamp(min=1.0),
+            half=(image["length"] * (0.5 + draws[:, 2]) * depth / 2 * upright).clamp(max=margin).clamp(min=1.0),
             sigma=sigma.clamp(min=0.4) / upright,
             peak=torch.where(active, image["amplitude"] * unequal * depth, 0.0),
             skew=draws[:, 5] * 1.2 - 0.6,
