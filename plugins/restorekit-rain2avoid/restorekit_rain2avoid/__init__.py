@@ -61,6 +61,7 @@ _MODEL = Entry(
     deviations=(
         "The training on many images is 6,250 steps, which is 2,000 epochs over 200 images in batches of 64;"
         " the authors count epochs.",
+        "On one image of more than a million pixels the network learns from square crops of that many.",
         "Its learning rate is 1e-3, that of the training on one image; the authors' is not stated.",
     ),
     weights="restorekit_rain2avoid:weights",
