@@ -45,6 +45,7 @@ _UNET = (
 SMALL: dict[str, tuple[str, ...]] = {
     "remaen": ("generator.width=4", "generator.stages=2", "data.crop=24", "data.batch=4"),
     "rain2avoid": ("generator.width=4", "prior.samples=4", "data.crop=32", "data.batch=4"),
+    "rain2avoid-plus": ("generator.width=4", "data.crop=32", "data.batch=4"),
     "attngan": (
         "generator.width=4",
         "generator.recurrent_width=4",
@@ -135,7 +136,7 @@ class Lab:
 
     def train(self, recipe: Recipe, run: Path, last: int | None = None, **options: Any) -> RunResult:
         """Train on the made-up images up to step `last`, on the CPU."""
-        images = options.pop("images", None) or self.images(paired=recipe.name != "rain2avoid")
+        images = options.pop("images", None) or self.images(paired=not recipe.name.startswith("rain2avoid"))
         validation, on_step = options.pop("validation", None), options.pop("on_step", None)
         chosen = Options(**{"device": "cpu", "max_steps": last, "log_every": 1, **options})
         return train(recipe, images, run, validation=validation, options=chosen, on_step=on_step)

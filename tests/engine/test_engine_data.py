@@ -185,6 +185,8 @@ def test_hold_out_takes_neighbours_from_the_end(lab):
 
 def test_joined_sets_read_from_their_own(lab):
     both = join([lab.images(2), lab.images(3, first=10)])
-    assert [both.read(i).name for i in range(5)] == ["image-0", "image-1", "image-10", "image-11", "image-12"]
+    names = [both.read(i).name for i in range(5)]
+    assert names == list(both.names)
+    assert names == ["0-image-0", "0-image-1", "1-image-10", "1-image-11", "1-image-12"]
     with pytest.raises(DataError, match="paired and unpaired"):
         join([lab.images(2), lab.images(2, paired=False)])
