@@ -87,7 +87,7 @@ def _same(one: Engine, other: Engine) -> bool:
 
 
 def _overfit(engine: Engine, batch: Batch) -> tuple[tuple[float, float], int]:
-    """Train on one batch alone; return the first and the last loss (means of three), and the steps made."""
+    """Train on one batch alone; return the loss before, that after (mean of three), and the steps made."""
     phase, terms = watched_terms(engine.recipe)
     values: list[float] = []
     started = time.monotonic()
@@ -97,7 +97,7 @@ def _overfit(engine: Engine, batch: Batch) -> tuple[tuple[float, float], int]:
         engine.step(0, batch)
         logged = engine.read_log()
         values.append(sum(weight * logged.get(f"{phase}/{name}", math.nan) for name, weight in terms.items()))
-    return (sum(values[:3]) / 3, sum(values[-3:]) / 3), len(values)
+    return (values[0], sum(values[-3:]) / 3), len(values)
 
 
 def preflight(recipe: Recipe, images: ImageSet, validation: ImageSet | None, options: Options) -> Preflight:
@@ -133,7 +133,8 @@ def _measured(recipe: Recipe, validation: ImageSet | None, trained: Trainer, loa
     each = (time.monotonic() - started) / max(1, len(trained.validation or ()))
     evaluation = each * len(validation or ())
     total = step_seconds * recipe.steps + evaluation * (1 + recipe.steps // recipe.eval_every)
-    losses, steps = _overfit(loaded.engine, loaded.feed.batch(0))
+    # an untrained engine: a rate that is too high has done its harm within the two steps of the others
+    losses, steps = _overfit(Engine(loaded.recipe, loaded.runtime), loaded.feed.batch(0))
     newest = max(trained.folder.checkpoints.glob("*.pt"))
     runtime = trained.runtime
     return Preflight(

@@ -157,7 +157,8 @@ def test_settings_are_checked():
 
 def test_entries_lead_to_what_they_declare():
     names = {(entry.kind, entry.name) for entry in restorekit_entries()}
-    assert names == {("prior", "ldgp"), ("prior", "nss"), ("generator", "rain-unet"), ("model", "rain2avoid")}
+    priors = {("prior", "ldgp"), ("prior", "nss"), ("prior", "rain-layer")}
+    assert names == {*priors, ("generator", "rain-unet"), ("model", "rain2avoid"), ("model", "rain2avoid-plus")}
     for entry in restorekit_entries():
         module, _, attribute = entry.target.partition(":")
         assert callable(getattr(importlib.import_module(module), attribute))
