@@ -44,8 +44,8 @@ _UNET = (
 # what makes each shipped recipe run in a moment, and changes nothing in how it trains
 SMALL: dict[str, tuple[str, ...]] = {
     "remaen": ("generator.width=4", "generator.stages=2", "data.crop=24", "data.batch=4"),
-    "rain2avoid": ("generator.width=4", "prior.samples=4", "data.crop=32", "data.batch=4"),
     "rain2avoid-plus": ("generator.width=4", "data.crop=32", "data.batch=4"),
+    "rain2avoid": ("generator.width=4", "prior.samples=4", "data.crop=32", "data.batch=4"),
     "attngan": (
         "generator.width=4",
         "generator.recurrent_width=4",
@@ -149,7 +149,7 @@ class Lab:
         """Return the batches of a recipe on the made-up images."""
         engine = self.engine(recipe)
         referencer = referencer_of(engine.task.prior, engine.runtime.device)
-        chosen = images or self.images(paired=recipe.name != "rain2avoid")
+        chosen = images or self.images(paired=not recipe.name.startswith("rain2avoid"))
         source = CropSource(chosen, recipe.data, size_rule_of(engine.generator), referencer)
         return Feed(source, recipe.seed, share or Share())
 
