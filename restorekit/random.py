@@ -33,6 +33,6 @@ def uniform(key: Tensor, stream: int | str) -> Tensor:
     equal.
     """
     number = zlib.crc32(stream.encode()) if isinstance(stream, str) else stream & _MASK
-    offset = _scramble(torch.tensor((number + 0x9E3779B9) & _MASK, device=key.device))
+    offset = _scramble(torch.full((), (number + 0x9E3779B9) & _MASK, dtype=torch.int64, device=key.device))
     mixed = _scramble(_scramble(key.long() & _MASK) ^ offset)
     return (mixed >> 8).float() * 2.0**-24

@@ -281,3 +281,9 @@ def test_nobody_installed_gives_it(parts):
 def test_unknown_components_name_the_closest(parts):
     with pytest.raises(UnknownNameError, match=r"no loss called 'l2'\. Did you mean 'l1'\?"):
         check_recipe(Recipe.read({**PLAIN, "losses": {"l2": {}}}), parts)
+
+
+def test_a_shorthand_takes_further_fields():
+    recipe = Recipe.read({"name": "a", "task": "raindrop", "generator": "unet", "losses": {"l1": {"weight": 1.0}}})
+    changed = apply_overrides(recipe, ["schedule=cosine", "schedule.warmup=3"])
+    assert (changed.schedule.name, changed.schedule.warmup) == ("cosine", 3)

@@ -11,6 +11,7 @@ from restorekit.errors import RecipeError
 from restorekit.recipe.model import Recipe
 
 _COMPONENTS = ("generator", "discriminator", "prior")
+_SHORTHANDS = (*_COMPONENTS, "schedule")  # a bare string is the table's name
 
 
 def parse_value(text: str) -> Any:
@@ -39,6 +40,8 @@ def _assign(values: dict[str, Any], path: list[str], value: Any) -> None:
     table = values
     for part in path[:-1]:
         inner = table.setdefault(part, {})
+        if isinstance(inner, str) and table is values and part in _SHORTHANDS:
+            inner = table[part] = {"name": inner}
         if not isinstance(inner, dict):
             raise RecipeError(f"{'.'.join(path)!r} cannot be set: {part!r} is {inner!r}, which has no fields")
         table = inner

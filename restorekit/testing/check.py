@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from restorekit.errors import RestorekitError
 from restorekit.plugin.entry import Kind
 from restorekit.plugin.registry import Component, check_settings
+
+Answer = TypeVar("Answer")
 
 
 class CheckFailedError(RestorekitError, AssertionError):
@@ -92,3 +94,21 @@ class Check:
 def check_name(function: Callable[..., object]) -> str:
     """Return a check's name as people type it: ``check_any_size`` is ``any-size``."""
     return function.__name__.removeprefix("check_").replace("_", "-")
+
+
+def answer_on_size(call: Callable[[], Answer], height: int, width: int) -> Answer | None:
+    """Return what `call` gives on images of this size, or None when it refuses the size in restorekit's own words.
+
+    Raises `CheckFailedError` for any other exception.
+    """
+    try:
+        return call()
+    except CheckFailedError:
+        raise
+    except RestorekitError:
+        return None
+    except Exception as error:
+        raise CheckFailedError(
+            f"on {height}x{width} pixels it raises {type(error).__name__}: {error}; raise a"
+            " RestorekitError that says which sizes are allowed"
+        ) from error
