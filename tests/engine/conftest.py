@@ -47,7 +47,7 @@ SMALL: dict[str, tuple[str, ...]] = {
     "rain2avoid-plus": ("generator.width=4", "data.crop=32", "data.batch=4"),
     "rain2avoid": ("generator.width=4", "prior.samples=4", "data.crop=32", "data.batch=4"),
     "attngan": (
-        "generator.width=4",
+        "generator.width=8",
         "generator.recurrent_width=4",
         "generator.time_steps=2",
         "discriminator.width=8",

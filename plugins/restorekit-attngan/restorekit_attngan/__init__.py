@@ -12,8 +12,9 @@ PAPER = (
 _GENERATOR_DEVIATIONS = (
     "Peephole terms of the paper's gate equations are off by default, as in the authors' released code.",
     "With peepholes, their weights are one number per channel, so that any image size can be restored.",
-    "Weights start from He initialisation (Xavier before linear outputs) and outputs in mid-grey, because"
-    " the paper does not state an initialisation.",
+    "Weights start so that the full output is the input image (the paper states no initialisation): three"
+    " channels carry its colours over the skip connection. The rest is He (Xavier before linear outputs),"
+    " residual branches at a tenth, the small outputs in mid-grey.",
 )
 _DISCRIMINATOR_DEVIATIONS = (
     "Features are averaged to 14x14 before the dense layers, so that crops need not be 224x224.",

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 DILATIONS = (2, 4, 8, 16)
+COLOURS = 3
+HEADROOM = 0.5
+CORRECTION_SCALE = 0.1
 
 
 def conv_relu(inside: int, outside: int, size: int = 3, stride: int = 1, dilation: int = 1) -> nn.Sequential:
@@ -29,6 +33,14 @@ class SmoothUpsampling(nn.Module):
         """Return the larger features."""
         padded = F.pad(self.transposed(features), (1, 0, 1, 0), mode="reflect")
         return F.relu(F.avg_pool2d(padded, 2, stride=1))
+
+
+def _carry_colours(layer: nn.Conv2d) -> None:
+    """Make the first three channels of `layer` copies of the first three of its input."""
+    row, column = (size // 2 for size in layer.kernel_size)
+    layer.weight[:COLOURS] = 0
+    for colour in range(COLOURS):
+        layer.weight[colour, colour, row, column] = 1
 
 
 class ContextualAutoencoder(nn.Module):
@@ -59,6 +71,20 @@ class ContextualAutoencoder(nn.Module):
         """Return the three convolutions that make images, for the initialisation."""
         small = (self.quarter_output[0], self.half_output[0])
         return (*(layer for layer in small if isinstance(layer, nn.Conv2d)), self.full_output)
+
+    @torch.no_grad()
+    def start_at_identity(self) -> None:
+        """Let three channels carry R, G and B over the skip connection, so that the full output is the image.
+
+        Upsampled features are added to these channels, and a ReLU follows: they start at `HEADROOM`, so that
+        training can darken the image as well as brighten it, and the last bias takes it away again.
+        """
+        for layer in (self.full_encoder[0], self.full_decoder[0], self.full_output):
+            _carry_colours(layer)  # type: ignore[arg-type]
+        upsampling = self.to_full.transposed
+        upsampling.weight[:, :COLOURS] *= CORRECTION_SCALE
+        upsampling.bias[:COLOURS] = HEADROOM  # type: ignore[index]
+        self.full_output.bias.fill_(-HEADROOM)  # type: ignore[union-attr]
 
     def forward(self, guided: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return (quarter, half, full); the first two are not negative."""

@@ -15,6 +15,9 @@ from restorekit_attngan.recurrent import AttentiveRecurrentNetwork
 
 # Output layers start in mid-grey, so that the ReLU behind the two small outputs is open at the start.
 MID_GREY = 0.5
+RESIDUAL_SCALE = 0.1
+# Half of the width must hold red, green and blue.
+LEAST_WIDTH = 6
 
 
 class AttentiveGenerator(nn.Module):
@@ -38,7 +41,7 @@ class AttentiveGenerator(nn.Module):
     ) -> None:
         super().__init__()
         for name, value, least in (
-            ("width", width, 2),
+            ("width", width, LEAST_WIDTH),
             ("recurrent_width", recurrent_width, 1),
             ("time_steps", time_steps, 1),
         ):
@@ -63,15 +66,22 @@ class AttentiveGenerator(nn.Module):
         return from_authors(state)
 
     def _initialise(self) -> None:
-        """He initialisation (the source is silent), since every hidden layer is followed by a ReLU."""
+        """Start at the image itself (the source is silent); hidden layers after He, for the ReLU behind them.
+
+        Residual blocks start close to the identity, as 40 convolutions in a row learn slowly otherwise.
+        """
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 _he(module)
         for layer in self.recurrent.linear_layers():
             nn.init.xavier_normal_(layer.weight)
+        with torch.no_grad():
+            for layer in self.recurrent.residual_layers():
+                layer.weight *= RESIDUAL_SCALE
         for layer in self.autoencoder.output_layers():
             nn.init.xavier_normal_(layer.weight, gain=0.1)
             nn.init.constant_(layer.bias, MID_GREY)  # type: ignore[arg-type]
+        self.autoencoder.start_at_identity()
 
 
 def _he(layer: nn.Conv2d | nn.ConvTranspose2d) -> None:

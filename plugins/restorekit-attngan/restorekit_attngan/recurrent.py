@@ -71,6 +71,10 @@ class AttentiveRecurrentNetwork(nn.Module):
         self.lstm = ConvLSTMCell(width, peephole)
         self.to_map = nn.Conv2d(width, 1, 3, padding=1)
 
+    def residual_layers(self) -> tuple[nn.Conv2d, ...]:
+        """Return the last convolution of every residual block, for the initialisation."""
+        return tuple(block.second for block in self.blocks if isinstance(block, ResidualBlock))
+
     def linear_layers(self) -> tuple[nn.Conv2d, ...]:
         """Return the layers that no ReLU follows, for the initialisation."""
         return (self.lstm.gates, self.to_map)

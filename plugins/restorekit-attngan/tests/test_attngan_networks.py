@@ -159,3 +159,10 @@ def test_discriminator_refuses_tiny_crops_and_widths():
         AttentiveDiscriminator(width=8)(torch.rand(1, 3, 10, 64), torch.rand(1, 3, 10, 64))
     with pytest.raises(RecipeError, match=r"discriminator\.width"):
         AttentiveDiscriminator(width=4)
+
+
+def test_training_starts_at_the_degraded_image():
+    image = torch.rand(2, 3, 32, 40)
+    with torch.no_grad():
+        restored = small()(image).image
+    assert (restored - image).square().mean() < 3e-3
