@@ -4,39 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from fakes import component, failures
 from torch import nn
 from torch.nn import functional
 
 from restorekit.errors import PluginError, RestorekitError, WeightsError
-from restorekit.plugin import Entry
-from restorekit.plugin.discovery import Plugin
-from restorekit.plugin.registry import Component
 from restorekit.testing import CheckFailedError, CheckSkippedError, checks_for
 from restorekit.testing.select import expected_failures
-
-
-@pytest.fixture(autouse=True)
-def _targets_are_here(monkeypatch):
-    monkeypatch.setattr(Component, "load", lambda self: globals()[self.entry.target.partition(":")[2]])
-
-
-def component(kind: str, target: type, **fields: object) -> Component:
-    entry = Entry(name="thing", kind=kind, target=f"here:{target.__name__}", summary="A thing.", **fields)
-    return Component(entry, Plugin("fake", "fake", "restorekit-fake", "1.0", (entry,)))
-
-
-def failures(checked: Component) -> dict[str, str]:
-    """Return check name -> message of all checks that fail, whatever they raise."""
-    found = {}
-    for check in checks_for(checked):
-        try:
-            check()
-        except CheckSkippedError:
-            raise
-        except Exception as error:
-            found[check.name] = str(error)
-    return found
-
 
 # losses
 

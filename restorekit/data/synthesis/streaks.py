@@ -113,6 +113,9 @@ REAL = StreakSettings(
 )
 """Like GT-RAIN: short, less coherent and dimmer streaks behind veil and blur."""
 
+RAIN100 = (LIGHT, MEDIUM, HEAVY)
+"""From Rain100L to Rain100H; each image takes one of the three, by its key."""
+
 MIXED = (LIGHT, MEDIUM, HEAVY, REAL)
 """Each image takes one of the four, by its key."""
 
@@ -121,6 +124,7 @@ PRESETS: dict[str, StreakSettings | tuple[StreakSettings, ...]] = {
     "medium": MEDIUM,
     "heavy": HEAVY,
     "real": REAL,
+    "rain100": RAIN100,
     "mixed": MIXED,
 }
 
