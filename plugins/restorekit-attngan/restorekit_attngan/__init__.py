@@ -12,9 +12,9 @@ PAPER = (
 _GENERATOR_DEVIATIONS = (
     "Peephole terms of the paper's gate equations are off by default, as in the authors' released code.",
     "With peepholes, their weights are one number per channel, so that any image size can be restored.",
-    "Weights start so that the full output is the input image (the paper states no initialisation): three"
-    " channels carry its colours over the skip connection. The rest is He (Xavier before linear outputs),"
-    " residual branches at a tenth, the small outputs in mid-grey.",
+    "Weights start so that every output is the input image at its size (the paper states no"
+    " initialisation): three channels carry the colours. The rest is He (Xavier in the recurrent"
+    " network's linear layers), residual branches at a tenth.",
 )
 _DISCRIMINATOR_DEVIATIONS = (
     "Features are averaged to 14x14 before the dense layers, so that crops need not be 224x224.",

@@ -36,11 +36,23 @@ class SmoothUpsampling(nn.Module):
 
 
 def _carry_colours(layer: nn.Conv2d) -> None:
-    """Make the first three channels of `layer` copies of the first three of its input."""
+    """Make the first three channels of `layer` the first three of its input; at stride 2, their mean over 2x2."""
     row, column = (size // 2 for size in layer.kernel_size)
     layer.weight[:COLOURS] = 0
     for colour in range(COLOURS):
-        layer.weight[colour, colour, row, column] = 1
+        kernel = layer.weight[colour, colour]
+        if layer.stride[0] == 1:
+            kernel[row, column] = 1
+        else:
+            kernel[row : row + 2, column : column + 2] = 0.25
+
+
+def _leave_room(upsampling: SmoothUpsampling, decoder: nn.Sequential) -> None:
+    """Let the colours of `upsampling` start at `HEADROOM` and small, and take that away again in `decoder`."""
+    room = torch.tensor([HEADROOM] * COLOURS)
+    upsampling.transposed.weight[:, :COLOURS] *= CORRECTION_SCALE
+    upsampling.get_parameter("transposed.bias")[:COLOURS] = room
+    decoder.get_parameter("0.bias")[:COLOURS] = -room
 
 
 class ContextualAutoencoder(nn.Module):
@@ -67,24 +79,18 @@ class ContextualAutoencoder(nn.Module):
         self.full_decoder = conv_relu(width, width // 2)
         self.full_output = nn.Conv2d(width // 2, 3, 3, padding=1)
 
-    def output_layers(self) -> tuple[nn.Conv2d, ...]:
-        """Return the three convolutions that make images, for the initialisation."""
-        small = (self.quarter_output[0], self.half_output[0])
-        return (*(layer for layer in small if isinstance(layer, nn.Conv2d)), self.full_output)
-
     @torch.no_grad()
     def start_at_identity(self) -> None:
-        """Let three channels carry R, G and B over the skip connection, so that the full output is the image.
+        """Let three channels carry R, G and B through every layer, so that each output is the image at its size.
 
-        Upsampled features are added to these channels, and a ReLU follows: they start at `HEADROOM`, so that
-        training can darken the image as well as brighten it, and the last bias takes it away again.
+        The biases must be zero. Upsampled features are added to these channels, and a ReLU follows: they start above
+        zero, so that training can darken the image as well as brighten it.
         """
-        for layer in (self.full_encoder[0], self.full_decoder[0], self.full_output):
-            _carry_colours(layer)  # type: ignore[arg-type]
-        upsampling = self.to_full.transposed
-        upsampling.weight[:, :COLOURS] *= CORRECTION_SCALE
-        upsampling.bias[:COLOURS] = HEADROOM  # type: ignore[index]
-        self.full_output.bias.fill_(-HEADROOM)  # type: ignore[union-attr]
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                _carry_colours(layer)
+        _leave_room(self.to_half, self.half_decoder)
+        _leave_room(self.to_full, self.full_decoder)
 
     def forward(self, guided: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return (quarter, half, full); the first two are not negative."""

@@ -13,8 +13,6 @@ from restorekit_attngan.autoencoder import ContextualAutoencoder
 from restorekit_attngan.checkpoint import from_authors
 from restorekit_attngan.recurrent import AttentiveRecurrentNetwork
 
-# Output layers start in mid-grey, so that the ReLU behind the two small outputs is open at the start.
-MID_GREY = 0.5
 RESIDUAL_SCALE = 0.1
 # Half of the width must hold red, green and blue.
 LEAST_WIDTH = 6
@@ -78,9 +76,6 @@ class AttentiveGenerator(nn.Module):
         with torch.no_grad():
             for layer in self.recurrent.residual_layers():
                 layer.weight *= RESIDUAL_SCALE
-        for layer in self.autoencoder.output_layers():
-            nn.init.xavier_normal_(layer.weight, gain=0.1)
-            nn.init.constant_(layer.bias, MID_GREY)  # type: ignore[arg-type]
         self.autoencoder.start_at_identity()
 
 

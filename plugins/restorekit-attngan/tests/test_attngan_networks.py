@@ -162,7 +162,9 @@ def test_discriminator_refuses_tiny_crops_and_widths():
 
 
 def test_training_starts_at_the_degraded_image():
-    image = torch.rand(2, 3, 32, 40)
+    image = F.interpolate(torch.rand(2, 3, 10, 12), scale_factor=4, mode="bilinear")
     with torch.no_grad():
-        restored = small()(image).image
-    assert (restored - image).square().mean() < 3e-3
+        output = small()(image)
+    for restored in (output.image, *output.extras["scales"]):
+        there = F.interpolate(image, size=restored.shape[-2:], mode="area")
+        assert (restored - there).square().mean() < 1e-2
