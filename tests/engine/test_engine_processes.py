@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import time
 from pathlib import Path
 
@@ -14,16 +15,25 @@ pytestmark = pytest.mark.slow
 
 SGD = [f"optim.{n}.{k}" for n in ("generator", "discriminator") for k in ("name=sgd", "lr=1e-2")]
 VALIDATION = {"count": 3, "first": 20}  # an odd number: the last round has an image for one process only
+EVALUATED = ("supervised", "batch-norm-evaluated")
+EQUAL = (*EVALUATED, "gan", "self-supervised", "batch-norm", "batch-norm-self-supervised")
 RESUMED = ("ema=0.9", "phases.generator.repeats=2", "steps=4")
 
 
 def recipes(lab):
-    """Return recipes without batch norm and dropout; their losses are means over samples."""
+    """Return recipes without dropout, those with batch norm synchronised; their losses are means over samples."""
+    synced = ("steps=3", "sync_batch_norm=true")
     return {
         "supervised": lab.recipe("remaen", *SGD, "steps=3", "eval_every=3"),
         "gan": lab.recipe("attngan", *SGD, "steps=3"),
         "gan-accumulated": lab.recipe("attngan", *SGD, "steps=3", "accumulate=2"),
         "self-supervised": lab.recipe("rain2avoid", *SGD, "generator=remaen", "generator.width=4", "steps=3"),
+        "batch-norm": lab.recipe("pix2pix-small", *SGD, *synced),
+        "batch-norm-self-supervised": lab.recipe("rain2avoid", *SGD, *synced),
+        # its norms take the statistics of each image when they restore, too
+        "batch-norm-evaluated": lab.recipe(
+            "pix2pix", *SGD, *synced, "generator.dropout=0", "generator.batch_statistics=true", "eval_every=3"
+        ),
     }
 
 
@@ -32,10 +42,12 @@ def runs(lab, tmp_path_factory) -> tuple[Path, Path]:
     """Train everything in one process and, in one group, in two; return both folders."""
     one, two = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
     jobs = {name: (recipe, {"log_every": 1}) for name, recipe in recipes(lab).items()}
-    jobs["supervised"][1]["validation"] = VALIDATION
-    lab.train(jobs["supervised"][0], one / "supervised", validation=lab.images(**VALIDATION))
-    for name in ("gan", "self-supervised"):
-        lab.train(jobs[name][0], one / name)
+    for name in EVALUATED:
+        jobs[name][1]["validation"] = VALIDATION
+    for name in EQUAL:
+        validation = lab.images(**VALIDATION) if name in EVALUATED else None
+        lab.train(jobs[name][0], one / name, validation=validation)
+    jobs["batch-norm-apart"] = (lab.recipe("pix2pix-small", *SGD, "steps=3"), {})
     for model in ("pix2pix", "attngan"):  # batch norm, dropout, average
         recipe = lab.recipe(model, *RESUMED)
         jobs[f"{model}-whole"] = (recipe, {})
@@ -49,7 +61,7 @@ def largest_difference(one: dict[str, Tensor], two: dict[str, Tensor]) -> float:
     return max(float((one[n].double() - two[n].double()).abs().max()) for n in one if ".networks." in n)
 
 
-@pytest.mark.parametrize("name", ["supervised", "gan", "self-supervised"])
+@pytest.mark.parametrize("name", EQUAL)
 def test_two_processes_equal_one(lab, runs, name: str):
     """Generator and discriminator alike; and they have moved by far more than they differ."""
     one, two = (lab.state(folder / name) for folder in runs)
@@ -58,6 +70,17 @@ def test_two_processes_equal_one(lab, runs, name: str):
     for network, module in fresh.items():
         moved = {f".engine.networks.{network}.{k}": v for k, v in module.state_dict().items()}
         assert largest_difference(moved, {k: one[k] for k in moved}) > 1e-4
+
+
+def test_batch_norm_apart_differs_and_says_so(lab, runs):
+    """Each process normalises its own part; with the synchronised one there is nothing to say."""
+    one, two = runs
+    apart = largest_difference(lab.state(one / "batch-norm"), lab.state(two / "batch-norm-apart"))
+    assert apart > 1e-3
+    printed = (two / "rank-0.txt").read_text()
+    warning = "'pix2pix-small' uses BatchNorm2d, which see each process's and micro-batch's part alone: over 2 x 1"
+    assert printed.count(warning) == 1
+    assert "; sync_batch_norm=true lets batch norm see all processes' parts" in printed
 
 
 def test_two_processes_with_two_micro_batches_equal_one_without(lab, runs):
@@ -86,13 +109,14 @@ def test_logs_hold_means_over_processes_and_the_same_rates(runs):
             assert float(second[name]) == pytest.approx(float(value), rel=1e-4, abs=1e-6), name
 
 
-def test_evaluation_reads_each_image_once_and_scores_the_same(runs):
-    one, two = (rows(folder / "supervised" / "validation.csv") for folder in runs)
+@pytest.mark.parametrize("name", EVALUATED)
+def test_evaluation_reads_each_image_once_and_scores_the_same(runs, name: str):
+    one, two = (rows(folder / name / "validation.csv") for folder in runs)
     assert [row["step"] for row in two] == ["0", "3"]
     for first, second in zip(one, two, strict=True):
-        for name, value in first.items():
-            assert float(second[name]) == pytest.approx(float(value), abs=1e-4), name
-    reads = [tuple(line.split()) for line in (runs[1] / "reads.txt").read_text().splitlines()]
+        for column, value in first.items():
+            assert float(second[column]) == pytest.approx(float(value), abs=1e-4), column
+    reads = [tuple(line.split()) for line in (runs[1] / f"reads-{name}.txt").read_text().splitlines()]
     leak_check = [("0", str(index)) for index in range(3)]  # the first process looks through them once
     evaluations = [("0", "0"), ("0", "2"), ("1", "1")] * 2
     assert sorted(reads) == sorted(leak_check + evaluations)
@@ -100,7 +124,8 @@ def test_evaluation_reads_each_image_once_and_scores_the_same(runs):
 
 def test_only_the_first_process_writes(runs):
     _, two = runs
-    assert "Warning" not in (two / "rank-0.txt").read_text().replace("Warning: recipe 'pix2pix' uses", "")
+    warned = re.findall(r"Warning: ([^,]*)", (two / "rank-0.txt").read_text())
+    assert set(warned) == {"recipe 'pix2pix' uses BatchNorm2d", "recipe 'pix2pix-small' uses BatchNorm2d"}
     assert "Warning" not in (two / "rank-1.txt").read_text()
     assert (two / "supervised" / "samples" / "step-000000003" / "image-21.png").exists()  # restored by process 1
 
