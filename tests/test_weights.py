@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -18,6 +20,7 @@ from restorekit.errors import WeightsError
 from restorekit.plugin.registry import registry
 from restorekit.recipe import apply_overrides
 from restorekit.recipe.check import model_recipe
+from restorekit.recipe.toml import read_recipe_file
 from restorekit.restore.restorer import AdaptiveRestorer, Budget, Restorer
 from restorekit.weights import find_weights, weights_state
 from restorekit.weights.files import convert_foreign, load_weights, read_foreign, recipe_of, save_weights
@@ -223,6 +226,16 @@ def test_every_shipped_file_matches_its_manifest():
     for item in shipped:
         verify(item)
         assert recipe_of(item.path) is not None
+
+
+def test_cards_name_the_recipe_beside_them():
+    """A change to what a recipe's digest covers must not give shipped weights another identity."""
+    cards = list((Path(restorekit.__file__).parents[1] / "plugins").glob("*/restorekit_*/weights/*.md"))
+    assert cards
+    for card in cards:
+        found = re.search(r"recipe `(\w+)` in `(.+?)`", card.read_text(encoding="utf-8"))
+        assert found, card.name
+        assert read_recipe_file(card.with_name(found[2])).digest() == found[1], card.name
 
 
 def test_restore_can_be_called_before_and_after_its_package_is_imported(file):

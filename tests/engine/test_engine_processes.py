@@ -158,6 +158,43 @@ def test_networks_are_wrapped_as_they_must_be(lab, tmp_path: Path):
     assert all("fine" in (tmp_path / f"rank-{rank}.txt").read_text() for rank in (0, 1))
 
 
+APART = """
+import importlib.util
+from pathlib import Path
+spec = importlib.util.spec_from_file_location("engine_conftest", CONFTEST)
+conftest = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(conftest)
+from restorekit.errors import TrainingError
+from restorekit.recipe import Recipe
+lab, rank = conftest.Lab(), int(os.environ["RANK"])
+own = Path(FOLDER) / f"machine-{rank}"
+for last in (1, 3, 4):
+    lab.train(Recipe.read(RECIPE), own / "run", last)
+recipe = Recipe.read({**RECIPE, "seed": rank})
+for changed, images in ((recipe, None), (Recipe.read(RECIPE), lab.images(6 + rank))):
+    try:
+        lab.train(changed, own / "other", images=images)
+    except TrainingError as error:
+        print(f"Error: {error}", flush=True)
+"""
+
+
+def test_machines_without_a_shared_folder(lab, runs, tmp_path: Path):
+    """Only the first one writes, and the others go on from what that one has saved."""
+    recipe = lab.recipe("attngan", *RESUMED)
+    for process in lab.together(APART, tmp_path, RECIPE=recipe.plain()):
+        process.join(300)
+        assert process.exitcode == 0, (tmp_path / "rank-1.txt").read_text()[-2000:]
+    assert not (tmp_path / "machine-1").exists()
+    whole, parts = lab.state(runs[1] / "attngan-whole"), lab.state(tmp_path / "machine-0" / "run")
+    assert [n for n in whole if not torch.equal(whole[n], parts[n])] == []
+    for rank in (0, 1):  # machines that were given different things are told so before they start
+        printed = (tmp_path / f"rank-{rank}.txt").read_text()
+        assert "processes 0 and 1 are not to train the same (recipe.seed: 0 and 1); give every machine" in printed
+        assert "data.images: 6 and 7" in printed
+    assert not (tmp_path / "machine-0" / "other").exists()
+
+
 DIES = """
 import importlib.util
 import signal
