@@ -1,6 +1,7 @@
 """Speed and memory of training and inference against plain contiguous float32 eager mode, in one run.
 
     python benchmarks/performance.py [--device cpu|cuda] [--models attngan,remaen] [--compile] [-o performance.json]
+    python benchmarks/performance.py --only-quality --images PAIRS    # what the fast precision costs in PSNR
 
 Every figure of the engine stands beside the same network run plainly in the same process, so that ratios hold on a
 noisy machine; the share of the measured matrix-product rate says how far the machine's limit is.
@@ -30,11 +31,14 @@ from restorekit.engine.engine import Engine
 from restorekit.engine.feed import Feed, Share
 from restorekit.engine.runtime import Runtime
 from restorekit.engine.task import RecipeTask, build_generator, size_rule_of
+from restorekit.metrics.quality import PSNR
 from restorekit.padding import pad_to_rule
 from restorekit.plugin.registry import registry
 from restorekit.recipe import Recipe, apply_overrides
 from restorekit.recipe.check import model_recipe
+from restorekit.restore.load import load
 from restorekit.types import Batch, Output
+from restorekit.weights import weights_state
 
 HEIGHT, WIDTH = 480, 720
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -150,6 +154,53 @@ def inference(recipe: Recipe, device: torch.device, precision: str, repeats: int
     return result
 
 
+def quality(name: str, device: torch.device, precision: str, images: str, count: int) -> dict[str, Any] | None:
+    """Return PSNR against the clean images in float32 and in `precision`; None for a model without weights.
+
+    `largest`: the largest difference of one image in dB. Without `images` built-in ones are taken.
+    """
+    component = registry().find("model", name)
+    if weights_state(component.entry) not in ("user", "shipped"):
+        return None
+    task = model_recipe(registry(), name).task
+    pairs = resolve(images or ("raindrop@builtin" if task == "raindrop" else "rain100l@builtin")).require_paired()
+    exact, fast = (load(name, device=str(device), precision=p) for p in ("fp32", precision))
+    measured = PSNR("rgb")
+    scores: list[tuple[float, float]] = []
+    for index in range(0, len(pairs), max(1, len(pairs) // count))[:count]:
+        sample = pairs.read(index)
+        clean, degraded = (torch.tensor(p).movedim(-1, 0)[None] / 255 for p in (sample.clean, sample.degraded))
+        one, other = (float(measured(r.restore_tensor(degraded), clean)) for r in (exact, fast))
+        scores.append((one, other))
+    return {
+        "images": f"{len(scores)} of {pairs.label}",
+        "precision": precision,
+        "fp32": statistics.fmean(one for one, _ in scores),
+        "fast": statistics.fmean(other for _, other in scores),
+        "largest": max(abs(other - one) for one, other in scores),
+    }
+
+
+def quality_table(report: dict[str, Any]) -> str:
+    """Return the PSNR of both precisions as Markdown."""
+    lines = [
+        "| model | images | PSNR in fp32 | in the fast precision | largest difference of one image |\n"
+        + "|---" * 5
+        + "|"
+    ]
+    for row in report["models"]:
+        if q := row.get("quality"):
+            cells = (
+                row["model"],
+                q["images"],
+                f"{q['fp32']:.3f}",
+                f"{q['fast']:.3f} ({q['precision']})",
+                f"{q['largest']:.4f} dB",
+            )
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def measure(
     name: str, overrides: tuple[str, ...], device: torch.device, repeats: int, compiled: bool
 ) -> dict[str, Any]:
@@ -201,10 +252,23 @@ def table(report: dict[str, Any]) -> str:
 @click.option("--device", default="auto")
 @click.option("--repeats", default=3, show_default=True)
 @click.option("--compile/--no-compile", "compiled", default=False, help="Measure compiled networks too.")
+@click.option("--images", default="", help="Pairs to score the fast precision on; built-in ones otherwise.")
+@click.option("--count", default=3, show_default=True, help="How many of them.")
+@click.option("--only-quality", is_flag=True, help="Score the fast precision, and time nothing.")
 @click.option("--set", "overrides", multiple=True, help="Change the recipes, such as data.batch=2.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("performance.json"), show_default=True)
-def main(models: str, device: str, repeats: int, compiled: bool, overrides: tuple[str, ...], output: Path) -> None:
-    """Measure every recipe, print a table and write JSON."""
+def main(
+    models: str,
+    device: str,
+    repeats: int,
+    compiled: bool,
+    images: str,
+    count: int,
+    only_quality: bool,
+    overrides: tuple[str, ...],
+    output: Path,
+) -> None:
+    """Measure every recipe, print tables and write JSON."""
     chosen = pick_device(device)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     names = [c.entry.name for c in registry().components("model")] if models == "all" else models.split(",")
@@ -218,11 +282,13 @@ def main(models: str, device: str, repeats: int, compiled: bool, overrides: tupl
         "models": [],
     }
     for name in names:
-        report["models"].append(measure(name, overrides, chosen, repeats, compiled))
+        row = {"model": name} if only_quality else measure(name, overrides, chosen, repeats, compiled)
+        row["quality"] = quality(name, chosen, pick_precision("auto", chosen), images, count)
+        report["models"].append(row)
         output.write_text(json.dumps(report, indent=2))
     rates = ", ".join(f"{p} {rate / 1e9:.0f} GFLOP/s" for p, rate in report["matrix_rate"].items())
     click.echo(f"{report['device']}, {report['threads']} threads, torch {report['torch']}; matrix product {rates}\n")
-    click.echo(table(report))
+    click.echo("\n\n".join([*([] if only_quality else [table(report)]), quality_table(report)]))
 
 
 if __name__ == "__main__":

@@ -48,6 +48,8 @@ def runs(lab, tmp_path_factory) -> tuple[Path, Path]:
         validation = lab.images(**VALIDATION) if name in EVALUATED else None
         lab.train(jobs[name][0], one / name, validation=validation)
     jobs["batch-norm-apart"] = (lab.recipe("pix2pix-small", *SGD, "steps=3"), {})
+    jobs["first-step"] = (lab.recipe("pix2pix-small", *SGD, "steps=1"), {})
+    lab.train(jobs["first-step"][0], one / "first-step")
     for model in ("pix2pix", "attngan"):  # batch norm, dropout, average
         recipe = lab.recipe(model, *RESUMED)
         jobs[f"{model}-whole"] = (recipe, {})
@@ -81,6 +83,14 @@ def test_batch_norm_apart_differs_and_says_so(lab, runs):
     warning = "'pix2pix-small' uses BatchNorm2d, which see each process's and micro-batch's part alone: over 2 x 1"
     assert printed.count(warning) == 1
     assert "; sync_batch_norm=true lets batch norm see all processes' parts" in printed
+
+
+def test_saved_batch_statistics_are_means_over_processes(lab, runs):
+    """In the first step the first batch norm meets the same values: the halves' means have the whole's as theirs."""
+    one, two = (lab.state(folder / "first-step") for folder in runs)
+    first = next(n for n in one if n.startswith(".engine.networks.generator") and n.endswith("running_mean"))
+    assert float(one[first].abs().max()) > 1e-4
+    assert torch.allclose(one[first], two[first], rtol=0, atol=1e-6)
 
 
 def test_two_processes_with_two_micro_batches_equal_one_without(lab, runs):
@@ -158,7 +168,7 @@ def test_networks_are_wrapped_as_they_must_be(lab, tmp_path: Path):
     assert all("fine" in (tmp_path / f"rank-{rank}.txt").read_text() for rank in (0, 1))
 
 
-APART = """
+LAB = """
 import importlib.util
 from pathlib import Path
 spec = importlib.util.spec_from_file_location("engine_conftest", CONFTEST)
@@ -167,6 +177,34 @@ spec.loader.exec_module(conftest)
 from restorekit.errors import TrainingError
 from restorekit.recipe import Recipe
 lab, rank = conftest.Lab(), int(os.environ["RANK"])
+"""
+ONE_BAD_TERM = """
+from restorekit.engine.engine import Engine
+from restorekit.engine.runtime import Runtime
+recipe = Recipe.read(RECIPE)
+engine = Engine(recipe, Runtime("cpu", "fp32"))
+feed = lab.feed(recipe, share=engine.runtime.share)
+weight, loss = engine.task.losses["generator"]["mse"]
+bad = []
+engine.task.losses["generator"]["mse"] = weight, lambda seen: loss(seen) + (float("inf") if bad else 0)
+engine.step(0, feed.batch(0))
+before = {n: p.detach().clone() for n, p in engine.generator.named_parameters()}
+if rank == 1:
+    bad.append(True)  # its value overflows, and the gradient of a sum stays finite
+engine.step(1, feed.batch(1))
+assert all(torch.equal(p, before[n]) for n, p in engine.generator.named_parameters())
+assert [(t.step, t.terms) for t in engine.read_trouble()] == [(1, ("mse",))]
+"""
+
+
+def test_term_that_overflows_in_one_process_masks_the_update_in_all(lab, tmp_path: Path):
+    recipe = lab.recipe("remaen")
+    for rank, process in enumerate(lab.together(LAB + ONE_BAD_TERM, tmp_path, RECIPE=recipe.plain())):
+        process.join(300)
+        assert process.exitcode == 0, (tmp_path / f"rank-{rank}.txt").read_text()[-2000:]
+
+
+APART = """
 own = Path(FOLDER) / f"machine-{rank}"
 for last in (1, 3, 4):
     lab.train(Recipe.read(RECIPE), own / "run", last)
@@ -182,7 +220,7 @@ for changed, images in ((recipe, None), (Recipe.read(RECIPE), lab.images(6 + ran
 def test_machines_without_a_shared_folder(lab, runs, tmp_path: Path):
     """Only the first one writes, and the others go on from what that one has saved."""
     recipe = lab.recipe("attngan", *RESUMED)
-    for process in lab.together(APART, tmp_path, RECIPE=recipe.plain()):
+    for process in lab.together(LAB + APART, tmp_path, RECIPE=recipe.plain()):
         process.join(300)
         assert process.exitcode == 0, (tmp_path / "rank-1.txt").read_text()[-2000:]
     assert not (tmp_path / "machine-1").exists()
@@ -196,21 +234,14 @@ def test_machines_without_a_shared_folder(lab, runs, tmp_path: Path):
 
 
 DIES = """
-import importlib.util
 import signal
-from pathlib import Path
-spec = importlib.util.spec_from_file_location("engine_conftest", CONFTEST)
-conftest = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(conftest)
-from restorekit.recipe import Recipe
-from restorekit.errors import TrainingError
 
 def on_step(step, values):
-    if step == 3 and os.environ["RANK"] == "1" and DYING:
+    if step == 3 and rank == 1 and DYING:
         os.kill(os.getpid(), signal.SIGKILL)
 
 try:
-    conftest.Lab().train(Recipe.read(RECIPE), Path(FOLDER) / "run", on_step=on_step)
+    lab.train(Recipe.read(RECIPE), Path(FOLDER) / "run", on_step=on_step)
 except TrainingError as error:
     print(f"Error: {error}", flush=True)
     os._exit(1)
@@ -220,7 +251,7 @@ except TrainingError as error:
 def test_process_that_dies_ends_the_other_within_a_minute(lab, tmp_path: Path):
     """With a message, and the run goes on from the last checkpoint."""
     recipe = lab.recipe("attngan", "steps=8", "save_every=2")
-    first, second = lab.together(DIES, tmp_path, RECIPE=recipe.plain(), DYING=True)
+    first, second = lab.together(LAB + DIES, tmp_path, RECIPE=recipe.plain(), DYING=True)
     second.join(300)
     assert second.exitcode == -9
     died = time.monotonic()
@@ -230,7 +261,7 @@ def test_process_that_dies_ends_the_other_within_a_minute(lab, tmp_path: Path):
     message = (tmp_path / "rank-0.txt").read_text()
     assert "process 0 of 2 has lost another process" in message
     assert "go on from the last checkpoint" in message
-    for process in lab.together(DIES, tmp_path, RECIPE=recipe.plain(), DYING=False):
+    for process in lab.together(LAB + DIES, tmp_path, RECIPE=recipe.plain(), DYING=False):
         process.join(300)
         assert process.exitcode == 0, (tmp_path / "rank-0.txt").read_text()[-2000:]
     assert lab.state(tmp_path / "run")[".step"] == 8
