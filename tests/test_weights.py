@@ -15,12 +15,15 @@ from click.testing import CliRunner
 
 import restorekit
 from restorekit.cli.weights import command
+from restorekit.data.sets import resolve
 from restorekit.engine.task import build_generator
 from restorekit.errors import WeightsError
+from restorekit.metrics.quality import PSNR
 from restorekit.plugin.registry import registry
 from restorekit.recipe import apply_overrides
 from restorekit.recipe.check import model_recipe
 from restorekit.recipe.toml import read_recipe_file
+from restorekit.restore.load import load
 from restorekit.restore.restorer import AdaptiveRestorer, Budget, Restorer
 from restorekit.weights import find_weights, weights_state
 from restorekit.weights.files import convert_foreign, load_weights, read_foreign, recipe_of, save_weights
@@ -248,3 +251,24 @@ assert torch.equal(first, restorekit.restore(image, model="pix2pix-small", weigh
 """
     program = program.replace("FILE", repr(str(file)))
     subprocess.run([sys.executable, "-c", program], check=True, timeout=300)
+
+
+SHIPPED = [c.entry.name for c in registry().components("model") if not c.entry.adapts]
+
+
+@pytest.mark.parametrize("model", SHIPPED)
+def test_bf16_costs_less_than_a_twentieth_of_a_decibel(model):
+    """On the middle of three built-in images; benchmarks/performance.py --only-quality measures whole ones."""
+    pairs = resolve("raindrop@builtin" if model_recipe(registry(), model).task == "raindrop" else "rain100l@builtin")
+    scores = []
+    for precision in ("fp32", "bf16"):
+        restorer = load(model, device="cpu", precision=precision)
+        for index in (0, 6, 12):
+            sample = pairs.read(index)
+            clean, degraded = (
+                torch.tensor(p[80:208, 80:208]).movedim(-1, 0)[None] / 255 for p in (sample.clean, sample.degraded)
+            )
+            scores.append(float(PSNR("rgb")(restorer.restore_tensor(degraded), clean)))
+    exact, fast = scores[:3], scores[3:]
+    assert exact != fast
+    assert sum(fast) / 3 == pytest.approx(sum(exact) / 3, abs=0.05)

@@ -240,6 +240,21 @@ def test_rate_is_a_function_of_the_step_alone():
     assert [rate_factor(falls, s, 10) for s in (2, 3, 6)] == pytest.approx([1, 0.1, 0.01])
 
 
+@pytest.mark.parametrize("first", [0, 2])
+def test_updates_use_the_rate_of_their_step(lab, first: int):
+    """Whatever step a run, or a resumed one, begins with."""
+    halved = ("schedule.name=step", "schedule.gamma=0.5", "schedule.milestones=[1, 3]")
+    recipe = lab.recipe("pix2pix-small", *halved, "optim.generator.lr=4e-3", "optim.discriminator.lr=8e-3")
+    engine, feed, used = lab.engine(recipe), lab.feed(recipe), []
+    for step in range(first, 5):
+        engine.step(step, feed.batch(step))
+        rates = {name: updater.optimizer.param_groups[0]["lr"] for name, updater in engine.updaters.items()}
+        assert engine.rates(step) == {f"lr/{name}": rate for name, rate in rates.items()}
+        assert rates["discriminator"] == 2 * rates["generator"]
+        used.append(rates["generator"])
+    assert used == pytest.approx([4e-3, 2e-3, 2e-3, 1e-3, 1e-3][first:])
+
+
 def test_networks_are_wrapped_in_sorted_order_and_helpers_are_not(lab):
     """DDP numbers its collectives in order of creation: another order on another process hangs or mixes them."""
     engine = lab.engine(lab.recipe("attngan"))
