@@ -258,7 +258,7 @@ SHIPPED = [c.entry.name for c in registry().components("model") if not c.entry.a
 
 @pytest.mark.parametrize("model", SHIPPED)
 def test_bf16_costs_less_than_a_twentieth_of_a_decibel(model):
-    """On the middle of three built-in images; benchmarks/performance.py --only-quality measures whole ones."""
+    """On the middle of three built-in images; benchmarks/performance.py --parts quality measures whole ones."""
     pairs = resolve("raindrop@builtin" if model_recipe(registry(), model).task == "raindrop" else "rain100l@builtin")
     scores = []
     for precision in ("fp32", "bf16"):
