@@ -1,6 +1,7 @@
 """Speed and memory of training and inference against plain contiguous float32 eager mode, in one run.
 
     python benchmarks/performance.py [--device cpu|cuda] [--models attngan,remaen] [--compile] [-o performance.json]
+    python benchmarks/performance.py --parts quality --images PAIRS    # what the fast precision costs in PSNR
 
 Every figure of the engine stands beside the same network run plainly in the same process, so that ratios hold on a
 noisy machine; the share of the measured matrix-product rate says how far the machine's limit is.
@@ -9,10 +10,11 @@ noisy machine; the share of the measured matrix-product rate says how far the ma
 from __future__ import annotations
 
 import json
+import math
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +30,20 @@ from restorekit.data.sets import resolve
 from restorekit.devices import autocast, pick_device, pick_precision
 from restorekit.engine.engine import Engine
 from restorekit.engine.feed import Feed, Share
+from restorekit.engine.references import referencer_of
 from restorekit.engine.runtime import Runtime
 from restorekit.engine.task import RecipeTask, build_generator, size_rule_of
+from restorekit.metrics.quality import PSNR
 from restorekit.padding import pad_to_rule
 from restorekit.plugin.registry import registry
 from restorekit.recipe import Recipe, apply_overrides
 from restorekit.recipe.check import model_recipe
+from restorekit.restore.load import load
 from restorekit.types import Batch, Output
+from restorekit.weights import weights_state
 
 HEIGHT, WIDTH = 480, 720
+PARTS = ("training", "inference", "feed", "quality")
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # offline there is no VGG16: the perceptual term is left out on both sides
 OFFLINE = ("losses.perceptual=none",)
@@ -114,13 +121,16 @@ def training(recipe: Recipe, device: torch.device, repeats: int, compiled: bool)
     }
 
 
-def feeding(recipe: Recipe, rule: Any) -> float:
-    """Return the samples per second that the data pipeline delivers, decoded images being cached."""
-    feed = Feed(CropSource(resolve("raindrop@builtin"), recipe.data, rule), 0, Share())
-    for batch in feed.batches(0, 4):  # fills the cache
+def feeding(recipe: Recipe) -> float:
+    """Return the samples per second that the data pipeline delivers, decoded images (and references) being cached."""
+    task, pairs = RecipeTask(recipe), resolve("raindrop@builtin")
+    referencer = referencer_of(task.prior, torch.device("cpu"))
+    feed = Feed(CropSource(pairs, recipe.data, size_rule_of(task.networks["generator"]), referencer), 0, Share())
+    first = math.ceil(len(pairs) / recipe.data.batch)
+    for batch in feed.batches(0, first):  # an epoch fills the cache
         augment(batch, recipe.data)
     steps, started = 20, time.perf_counter()
-    for batch in feed.batches(4, 4 + steps):
+    for batch in feed.batches(first, first + steps):
         augment(batch, recipe.data)
     return steps * recipe.data.batch / (time.perf_counter() - started)
 
@@ -150,10 +160,57 @@ def inference(recipe: Recipe, device: torch.device, precision: str, repeats: int
     return result
 
 
+def quality(name: str, device: torch.device, precision: str, images: str, count: int) -> dict[str, Any] | None:
+    """Return PSNR against the clean images in float32 and in `precision`; None for a model without weights.
+
+    `largest`: the largest difference of one image in dB. Without `images` built-in ones are taken.
+    """
+    component = registry().find("model", name)
+    if weights_state(component.entry) not in ("user", "shipped"):
+        return None
+    task = model_recipe(registry(), name).task
+    pairs = resolve(images or ("raindrop@builtin" if task == "raindrop" else "rain100l@builtin")).require_paired()
+    exact, fast = (load(name, device=str(device), precision=p) for p in ("fp32", precision))
+    measured = PSNR("rgb")
+    scores: list[tuple[float, float]] = []
+    for index in range(0, len(pairs), max(1, len(pairs) // count))[:count]:
+        sample = pairs.read(index)
+        clean, degraded = (torch.tensor(p).movedim(-1, 0)[None] / 255 for p in (sample.clean, sample.degraded))
+        one, other = (float(measured(r.restore_tensor(degraded), clean)) for r in (exact, fast))
+        scores.append((one, other))
+    return {
+        "images": f"{len(scores)} of {pairs.label}",
+        "precision": precision,
+        "fp32": statistics.fmean(one for one, _ in scores),
+        "fast": statistics.fmean(other for _, other in scores),
+        "largest": max(abs(other - one) for one, other in scores),
+    }
+
+
+def quality_table(report: dict[str, Any]) -> str:
+    """Return the PSNR of both precisions as Markdown."""
+    lines = [
+        "| model | images | PSNR in fp32 | in the fast precision | largest difference of one image |\n"
+        + "|---" * 5
+        + "|"
+    ]
+    for row in report["models"]:
+        if q := row.get("quality"):
+            cells = (
+                row["model"],
+                q["images"],
+                f"{q['fp32']:.3f}",
+                f"{q['fast']:.3f} ({q['precision']})",
+                f"{q['largest']:.4f} dB",
+            )
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def measure(
-    name: str, overrides: tuple[str, ...], device: torch.device, repeats: int, compiled: bool
+    name: str, parts: Collection[str], overrides: tuple[str, ...], device: torch.device, repeats: int, compiled: bool
 ) -> dict[str, Any]:
-    """Return all figures of one recipe."""
+    """Return the figures of one recipe, as far as `parts` names them."""
     recipe = model_recipe(registry(), name)
     known = [o for o in OFFLINE if o.split(".")[1].split("=")[0] in recipe.losses]
     recipe = apply_overrides(recipe, (*known, *overrides))
@@ -161,39 +218,43 @@ def measure(
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     row: dict[str, Any] = {"model": name, "precision": precision}
-    row["training"] = training(recipe, device, repeats, compiled and device.type == "cuda")
-    row["inference"] = inference(recipe, device, precision, repeats, compiled)
-    row["feed"] = feeding(recipe, size_rule_of(build_generator(recipe)))
+    if "training" in parts:
+        row["training"] = training(recipe, device, repeats, compiled and device.type == "cuda")
+    if "inference" in parts:
+        row["inference"] = inference(recipe, device, precision, repeats, compiled)
+    if "feed" in parts:
+        row["feed"] = feeding(recipe)
     row["memory"] = (
         torch.cuda.max_memory_allocated(device) if device.type == "cuda" else psutil.Process().memory_info().rss
     )
     return row
 
 
+def _cells(row: dict[str, Any], rate: float) -> tuple[str, ...]:
+    """Return the cells of one model's line; a dash for what was not measured."""
+    training = inference = ("-",) * 3
+    compiled = data = "-"
+    if t := row.get("training"):
+        share = t["flop"] / t["seconds"] / rate
+        training = f"{t['engine']:.2f} ({t['plain']:.2f})", f"{t['ratio']:.2f}", f"{share:.0%}"
+    if i := row.get("inference"):
+        share = i["flop"] * i.get("compiled", i["engine"]) / rate
+        compiled = f"{i['compiled'] / i['plain']:.2f}" if "compiled" in i else "-"
+        inference = f"{i['engine']:.3f} ({i['plain']:.3f})", f"{i['engine'] / i['plain']:.2f}", f"{share:.0%}"
+    if "feed" in row:
+        data = f"{row['feed']:.0f}" + (f" ({row['feed'] / t['engine']:.1f})" if t else "")
+    memory = f"{row['memory'] / 2**20:.0f} MiB"
+    return row["model"], *training, *inference[:2], compiled, inference[2], data, memory
+
+
 def table(report: dict[str, Any]) -> str:
-    """Return the report as Markdown."""
+    """Return the report as Markdown, a line for each recipe."""
     head = (
         "| model | training samples/s (plain) | ratio | share of matrix rate | inference images/s (plain) | ratio |"
-        " compiled ratio | share of matrix rate | data / step rate | memory |\n" + "|---" * 10 + "|"
+        " compiled ratio | share of matrix rate | data samples/s (over training) | memory |\n" + "|---" * 10 + "|"
     )
-    lines = [head]
-    for row in report["models"]:
-        t, i, rate = row["training"], row["inference"], report["matrix_rate"][row["precision"]]
-        compiled = f"{i['compiled'] / i['plain']:.2f}" if "compiled" in i else "-"
-        cells = (
-            row["model"],
-            f"{t['engine']:.2f} ({t['plain']:.2f})",
-            f"{t['ratio']:.2f}",
-            f"{t['flop'] / t['seconds'] / rate:.0%}",
-            f"{i['engine']:.3f} ({i['plain']:.3f})",
-            f"{i['engine'] / i['plain']:.2f}",
-            compiled,
-            f"{i['flop'] * i.get('compiled', i['engine']) / rate:.0%}",
-            f"{row['feed'] / t['engine']:.1f}",
-            f"{row['memory'] / 2**20:.0f} MiB",
-        )
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    rows = (_cells(row, report["matrix_rate"][row["precision"]]) for row in report["models"])
+    return "\n".join([head, *("| " + " | ".join(cells) + " |" for cells in rows)])
 
 
 @click.command()
@@ -201,11 +262,26 @@ def table(report: dict[str, Any]) -> str:
 @click.option("--device", default="auto")
 @click.option("--repeats", default=3, show_default=True)
 @click.option("--compile/--no-compile", "compiled", default=False, help="Measure compiled networks too.")
+@click.option("--images", default="", help="Pairs to score the fast precision on; built-in ones otherwise.")
+@click.option("--count", default=3, show_default=True, help="How many of them.")
+@click.option("--parts", default=",".join(PARTS), show_default=True, help="What to measure.")
 @click.option("--set", "overrides", multiple=True, help="Change the recipes, such as data.batch=2.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("performance.json"), show_default=True)
-def main(models: str, device: str, repeats: int, compiled: bool, overrides: tuple[str, ...], output: Path) -> None:
-    """Measure every recipe, print a table and write JSON."""
-    chosen = pick_device(device)
+def main(
+    models: str,
+    device: str,
+    repeats: int,
+    compiled: bool,
+    images: str,
+    count: int,
+    parts: str,
+    overrides: tuple[str, ...],
+    output: Path,
+) -> None:
+    """Measure every recipe, print tables and write JSON."""
+    chosen, wanted = pick_device(device), parts.split(",")
+    if unknown := set(wanted) - set(PARTS):
+        raise click.BadParameter(f"{', '.join(sorted(unknown))}: there are {', '.join(PARTS)}", param_hint="--parts")
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     names = [c.entry.name for c in registry().components("model")] if models == "all" else models.split(",")
     size = 8192 if chosen.type == "cuda" else 2048
@@ -218,11 +294,15 @@ def main(models: str, device: str, repeats: int, compiled: bool, overrides: tupl
         "models": [],
     }
     for name in names:
-        report["models"].append(measure(name, overrides, chosen, repeats, compiled))
+        row = measure(name, wanted, overrides, chosen, repeats, compiled)
+        if "quality" in wanted:
+            row["quality"] = quality(name, chosen, pick_precision("auto", chosen), images, count)
+        report["models"].append(row)
         output.write_text(json.dumps(report, indent=2))
     rates = ", ".join(f"{p} {rate / 1e9:.0f} GFLOP/s" for p, rate in report["matrix_rate"].items())
     click.echo(f"{report['device']}, {report['threads']} threads, torch {report['torch']}; matrix product {rates}\n")
-    click.echo(table(report))
+    tables = [table(report)] * (wanted != ["quality"]) + [quality_table(report)] * ("quality" in wanted)
+    click.echo("\n\n".join(tables))
 
 
 if __name__ == "__main__":

@@ -91,7 +91,7 @@ def test_options_that_are_named_alone_exist(page):
         assert word in every or word in FOREIGN, f"no command has the option {word}"
 
 
-FOREIGN = {"--nnodes", "--nproc-per-node", "--help", "--version", "--check"}
+FOREIGN = {"--nnodes", "--node-rank", "--nproc-per-node", "--help", "--version", "--check"}
 
 
 def _every_command() -> list[tuple[str, click.Command]]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,11 +15,15 @@ from click.testing import CliRunner
 
 import restorekit
 from restorekit.cli.weights import command
+from restorekit.data.sets import resolve
 from restorekit.engine.task import build_generator
 from restorekit.errors import WeightsError
+from restorekit.metrics.quality import PSNR
 from restorekit.plugin.registry import registry
 from restorekit.recipe import apply_overrides
 from restorekit.recipe.check import model_recipe
+from restorekit.recipe.toml import read_recipe_file
+from restorekit.restore.load import load
 from restorekit.restore.restorer import AdaptiveRestorer, Budget, Restorer
 from restorekit.weights import find_weights, weights_state
 from restorekit.weights.files import convert_foreign, load_weights, read_foreign, recipe_of, save_weights
@@ -225,6 +231,16 @@ def test_every_shipped_file_matches_its_manifest():
         assert recipe_of(item.path) is not None
 
 
+def test_cards_name_the_recipe_beside_them():
+    """A change to what a recipe's digest covers must not give shipped weights another identity."""
+    cards = list((Path(restorekit.__file__).parents[1] / "plugins").glob("*/restorekit_*/weights/*.md"))
+    assert cards
+    for card in cards:
+        found = re.search(r"recipe `(\w+)` in `(.+?)`", card.read_text(encoding="utf-8"))
+        assert found, card.name
+        assert read_recipe_file(card.with_name(found[2])).digest() == found[1], card.name
+
+
 def test_restore_can_be_called_before_and_after_its_package_is_imported(file):
     program = """
 import torch, restorekit
@@ -235,3 +251,24 @@ assert torch.equal(first, restorekit.restore(image, model="pix2pix-small", weigh
 """
     program = program.replace("FILE", repr(str(file)))
     subprocess.run([sys.executable, "-c", program], check=True, timeout=300)
+
+
+SHIPPED = [c.entry.name for c in registry().components("model") if not c.entry.adapts]
+
+
+@pytest.mark.parametrize("model", SHIPPED)
+def test_bf16_costs_less_than_a_twentieth_of_a_decibel(model):
+    """On the middle of three built-in images; benchmarks/performance.py --parts quality measures whole ones."""
+    pairs = resolve("raindrop@builtin" if model_recipe(registry(), model).task == "raindrop" else "rain100l@builtin")
+    scores = []
+    for precision in ("fp32", "bf16"):
+        restorer = load(model, device="cpu", precision=precision)
+        for index in (0, 6, 12):
+            sample = pairs.read(index)
+            clean, degraded = (
+                torch.tensor(p[80:208, 80:208]).movedim(-1, 0)[None] / 255 for p in (sample.clean, sample.degraded)
+            )
+            scores.append(float(PSNR("rgb")(restorer.restore_tensor(degraded), clean)))
+    exact, fast = scores[:3], scores[3:]
+    assert exact != fast
+    assert sum(fast) / 3 == pytest.approx(sum(exact) / 3, abs=0.05)

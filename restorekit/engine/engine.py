@@ -11,6 +11,7 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
 from restorekit.data.augment import augment
+from restorekit.engine.batchnorm import synchronise, together
 from restorekit.engine.buffers import Buffers
 from restorekit.engine.guard import Guard, Trouble, finite_terms
 from restorekit.engine.order import step_seed
@@ -51,6 +52,8 @@ class Engine:
         self.task = RecipeTask(recipe)
         self.task.to(runtime.device)
         for network in self.task.networks.values():
+            if recipe.sync_batch_norm and runtime.many:
+                synchronise(network)
             network.to(memory_format=torch.channels_last)
             network.train()
         self.ema = ModelEmaV3(self.generator, decay=recipe.ema) if recipe.ema else None
@@ -79,6 +82,7 @@ class Engine:
         fp16 = self.runtime.precision == "fp16"
         return Updater(network, phase.optim, guard, clip_norm=self.recipe.clip_norm, fp16=fp16)
 
+    @together()
     def step(self, step: int, batch: Batch) -> None:
         """Train on this process's part of the batch of `step`, given as uint8 on the CPU."""
         micros = self.prepare(step, batch)

@@ -9,6 +9,7 @@ from torch import nn
 
 from restorekit.data.imageset import ImageSet
 from restorekit.data.leaks import find_leaks
+from restorekit.engine.batchnorm import BATCH_NORMS, SyncedBatchNorm
 from restorekit.engine.notices import notice
 from restorekit.errors import DataError
 from restorekit.recipe import Recipe
@@ -58,9 +59,15 @@ def warn_of_splitting(recipe: Recipe, networks: Mapping[str, nn.Module], process
     if processes * recipe.accumulate == 1:
         return
     kinds = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
-    found = {type(m).__name__ for network in networks.values() for m in network.modules() if isinstance(m, kinds)}
-    if found:
-        notice(
-            f"recipe {recipe.name!r} uses {', '.join(sorted(found))}, which see each process's and micro-batch's part"
-            f" alone: over {processes} x {recipe.accumulate} parts its results differ from those of a whole batch"
-        )
+    modules = [m for network in networks.values() for m in network.modules() if isinstance(m, kinds)]
+    if recipe.accumulate == 1:  # its statistics are those of all processes
+        modules = [m for m in modules if not isinstance(m, SyncedBatchNorm)]
+    if not modules:
+        return
+    found = ", ".join(sorted({type(m).__name__ for m in modules}))
+    helped = processes > 1 and any(type(m) in BATCH_NORMS for m in modules)
+    remedy = "; sync_batch_norm=true lets batch norm see all processes' parts" if helped else ""
+    notice(
+        f"recipe {recipe.name!r} uses {found}, which see each process's and micro-batch's part alone: over"
+        f" {processes} x {recipe.accumulate} parts its results differ from those of a whole batch{remedy}"
+    )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from restorekit.engine.checkpoint import load_checkpoint, remove_leftovers, save_checkpoint, write_atomically
@@ -16,6 +17,7 @@ from restorekit.recipe import Recipe, to_toml
 from restorekit.recipe.toml import read_recipe_file
 from restorekit.weights.files import save_weights
 
+IDENTITY = ("data", "validation", "init")  # facts that must not change within a run
 RECIPE, FACTS, STATUS = "recipe.toml", "run.json", "status.json"
 
 
@@ -57,7 +59,7 @@ class RunFolder:
     def _same(self, known: Recipe, recipe: Recipe, facts: dict[str, Any]) -> None:
         differences = known.difference(recipe)
         before = self.read_json(FACTS)
-        for key in ("data", "validation", "init"):
+        for key in IDENTITY:
             if before.get(key) != facts.get(key):
                 differences.append(f"{key}: {before.get(key)} -> {facts.get(key)}")
         if differences:
@@ -97,8 +99,10 @@ class RunFolder:
             self.save_weights("last", engine.best_generator, engine.recipe, {"restorekit.step": str(step)})
 
     def resume(self, engine: Engine) -> tuple[int, dict[str, Any]]:
-        """Load the newest checkpoint into the engine; returns its step and progress, (0, {}) without one."""
-        state = load_checkpoint(self.checkpoints, engine.runtime.device)
+        """Load the main process's newest checkpoint; returns its step and progress, (0, {}) without one."""
+        runtime = engine.runtime
+        place = torch.device("cpu") if runtime.many else runtime.device  # from where it can be sent to any process
+        state = runtime.from_main(lambda: load_checkpoint(self.checkpoints, place))
         if state is None:
             return 0, {}
         engine.load_state_dict(state["engine"])

@@ -10,8 +10,8 @@ import atexit
 import contextlib
 import os
 import warnings
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,8 @@ from restorekit.errors import TrainingError
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+Made = TypeVar("Made")
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 # what collectives say when the other end of a connection has gone
@@ -116,6 +118,39 @@ class Runtime:
         from accelerate.utils import gather_object
 
         return list(gather_object(items))
+
+    def check_alike(self, mine: dict[str, Any]) -> None:
+        """Refuse processes that are to train different things. Raises `TrainingError` naming what differs."""
+        first, *others = self.gather([mine])
+        for rank, other in enumerate(others, 1):
+            found = [key for key in sorted(first | other) if first.get(key) != other.get(key)]
+            # a folder may have another name on another machine
+            differ = [f"{k}: {first.get(k)} and {other.get(k)}" for k in found if not k.endswith(".label")]
+            if differ:
+                raise TrainingError(
+                    f"processes 0 and {rank} are not to train the same ({'; '.join(differ)}); give every machine the"
+                    " same command and the same data"
+                )
+
+    def from_main(self, make: Callable[[], Made]) -> Made:
+        """Return on every process what `make` gives on the main one, whose disk may be no one else's.
+
+        Raises, on every process, the `TrainingError` that it raises.
+        """
+        if not self.many:
+            return make()
+        from accelerate.utils import broadcast_object_list
+
+        made: list[Any] = ["", None]
+        if self.main:
+            try:
+                made[1] = make()
+            except TrainingError as error:
+                made[0] = str(error)
+        problem, value = broadcast_object_list(made)
+        if problem:
+            raise TrainingError(problem)
+        return value  # type: ignore[no-any-return]
 
     def stop_signal(self, number: int | None, step: int) -> int | None:
         """Return the largest signal number that any process has noted, or None.

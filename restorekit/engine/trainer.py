@@ -23,7 +23,7 @@ from restorekit.engine.precautions import warn_of_batch, warn_of_leaks, warn_of_
 from restorekit.engine.profiling import Profiler
 from restorekit.engine.references import referencer_of
 from restorekit.engine.replay import find_culprit
-from restorekit.engine.run import STATUS, RunFolder
+from restorekit.engine.run import IDENTITY, STATUS, RunFolder
 from restorekit.engine.runtime import Runtime
 from restorekit.engine.stopping import StopRequest
 from restorekit.engine.task import size_rule_of
@@ -32,6 +32,7 @@ from restorekit.errors import TrainingError
 from restorekit.plugin.registry import registry
 from restorekit.recipe import Recipe
 from restorekit.recipe.check import check_recipe
+from restorekit.recipe.model import flatten
 from restorekit.version import __version__
 from restorekit.weights.manifest import file_sha256
 
@@ -85,15 +86,9 @@ class Trainer:
 
     def _open(self, facts: dict[str, Any]) -> None:
         """Open the run folder on the main process; every process raises what that one meets."""
-        problem = ""
-        if self.runtime.main:
-            try:
-                self.folder.open(self.recipe, facts)
-            except TrainingError as error:
-                problem = str(error)
-        problem = self.runtime.gather([problem])[0]
-        if problem:
-            raise TrainingError(problem)
+        known = {key: facts[key] for key in IDENTITY}
+        self.runtime.check_alike(flatten({"recipe": self.recipe.plain(), **known}))
+        self.runtime.from_main(lambda: self.folder.open(self.recipe, facts))
 
     def _feed(self, images: ImageSet) -> Feed:
         rule = size_rule_of(self.engine.generator)

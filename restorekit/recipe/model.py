@@ -31,7 +31,8 @@ class Recipe(Part):
 
     `name` and `task` say what it is. Without `discriminator` it trains in one phase. `clip_norm` (0: off)
     bounds the norm of each phase's gradient; `ema` (0: off) is the decay of the averaged weights that
-    are evaluated and saved; `accumulate` splits each batch in so many micro-batches.
+    are evaluated and saved; `accumulate` splits each batch in so many micro-batches; `sync_batch_norm` lets batch
+    norms see the batch over all processes, not only each its own part.
 
     Raises `RecipeError` from `Recipe.read`; direct construction raises pydantic's ``ValidationError``.
     """
@@ -52,6 +53,7 @@ class Recipe(Part):
     precision: Precision = "auto"
     clip_norm: Annotated[float, Field(ge=0)] = 0.0
     ema: Fraction = 0.0
+    sync_batch_norm: bool = False
     seed: NonNegativeInt = 0
     eval_every: PositiveInt = 1000
     save_every: PositiveInt = 1000
@@ -86,7 +88,10 @@ class Recipe(Part):
 
     def digest(self) -> str:
         """Return a short hash of all fields, the recipe's identity in cards and tables."""
-        text = json.dumps(self.plain(), sort_keys=True)
+        values = self.plain()
+        if not self.sync_batch_norm:  # the field came later; recipes without it keep their identity
+            del values["sync_batch_norm"]
+        text = json.dumps(values, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def difference(self, other: Recipe) -> list[str]:

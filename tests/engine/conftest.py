@@ -81,7 +81,8 @@ spec.loader.exec_module(conftest)
 from restorekit.recipe import Recipe
 lab = conftest.Lab()
 for name, (plain, options) in JOBS.items():
-    counted = conftest.counting(lab.images(**options.pop("validation")), Path(FOLDER)) if "validation" in options else None
+    reads = Path(FOLDER) / f"reads-{name}.txt"
+    counted = conftest.counting(lab.images(**options.pop("validation")), reads) if "validation" in options else None
     for last in options.pop("parts", [None]):
         lab.train(Recipe.read(plain), Path(FOLDER) / name, last, validation=counted, **options)
 """
@@ -96,11 +97,11 @@ def made_up(index: int, side: int = 40) -> tuple[np.ndarray, np.ndarray]:
     return (clean + streaks).clip(0, 255).astype(np.uint8), clean
 
 
-def counting(images: ImageSet, folder: Path) -> ImageSet:
-    """Return the set; each read adds a line to ``reads.txt`` in `folder`, naming process and image."""
+def counting(images: ImageSet, target: Path) -> ImageSet:
+    """Return the set; each read adds a line to the file `target`, naming process and image."""
 
     def read(index: int) -> RawSample:
-        with (folder / "reads.txt").open("a") as file:
+        with target.open("a") as file:
             file.write(f"{os.environ.get('RANK', '0')} {index}\n")
         return images.read(index)
 

@@ -101,6 +101,20 @@ def test_code_in_a_checkpoint_is_not_run(folder: Path, tmp_path: Path, monkeypat
     assert not (tmp_path / "bomb-went-off").exists()
 
 
+def test_contents_are_on_the_disk_before_the_name_is(tmp_path: Path, monkeypatch):
+    """Renamed first, a power failure would leave an empty file under the newest name."""
+    synced = []
+
+    def watched(descriptor: int) -> None:
+        assert not (tmp_path / "file").exists()
+        synced.append(os.fstat(descriptor).st_size)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    write_atomically(tmp_path / "file", lambda beside: beside.write_text("whole"))
+    assert synced == [5]
+    assert (tmp_path / "file").read_text() == "whole"
+
+
 def test_interrupt_while_writing_leaves_nothing(tmp_path: Path):
     def interrupted(beside: Path) -> None:
         beside.write_text("half")

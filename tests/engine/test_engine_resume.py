@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from restorekit.engine.evaluation import evaluate
+from restorekit.engine.logs import read_rows
 
 CASES = {
     "supervised": ("remaen", ()),
@@ -90,6 +91,44 @@ def test_logs_continue_without_doubles(lab, tmp_path: Path):
     lab.train(recipe, tmp_path / "parts", validation=validation)
     for name in ("log.csv", "validation.csv"):
         assert (tmp_path / "parts" / name).read_text() == (tmp_path / "whole" / name).read_text()
+
+
+@pytest.mark.slow
+def test_best_is_the_best_of_all_evaluations(lab, tmp_path: Path):
+    """Also of those before a resume; and its weights are those that were evaluated, the averaged ones."""
+    jump = ("schedule.name=step", "schedule.gamma=300", "schedule.milestones=[4]")  # spoils what comes behind it
+    recipe = lab.recipe("remaen", "steps=7", "eval_every=1", "ema=0.5", *jump)
+    validation = lab.images(2, first=20)
+    whole = lab.train(recipe, tmp_path / "whole", validation=validation)
+    for last in (5, 7):
+        parts = lab.train(recipe, tmp_path / "parts", last, validation=validation)
+    scores = {row["step"]: row["val/psnr-rgb"] for row in read_rows(tmp_path / "whole" / "validation.csv")}
+    best = max(scores, key=scores.__getitem__)
+    assert 2 < best < 5, "not first, not last, and behind the steps in which average and weights are the same"
+    assert whole.best == parts.best
+    assert whole.best["psnr-rgb"] == scores[best]
+    engine = lab.engine(recipe)
+    for run in ("whole", "parts"):
+        engine.generator.load_state_dict(lab.weights(tmp_path / run, "best-psnr-rgb"))
+        found = evaluate(engine.generator, validation, recipe, engine.runtime)
+        assert found is not None
+        assert found[0]["psnr-rgb"] == pytest.approx(scores[best], abs=1e-9)
+    lab.train(recipe, tmp_path / "until-best", int(best))
+    one, other = lab.weights(tmp_path / "whole", "best-psnr-rgb"), lab.weights(tmp_path / "until-best")
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_start_from_weights_is_not_repeated(lab, tmp_path: Path):
+    recipe = lab.recipe("remaen", "steps=4", "ema=0.9")
+    lab.train(recipe, tmp_path / "before", 2)
+    init = tmp_path / "before" / "weights" / "last.safetensors"
+    lab.train(recipe, tmp_path / "whole", init=init)
+    for last in (2, 4):
+        lab.train(recipe, tmp_path / "parts", last, init=init)
+    lab.train(recipe, tmp_path / "fresh")
+    one, other, fresh = (lab.weights(tmp_path / run) for run in ("whole", "parts", "fresh"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert not all(torch.equal(one[name], fresh[name]) for name in one)
 
 
 def test_unfinished_log_row_does_not_hinder(lab, tmp_path: Path):

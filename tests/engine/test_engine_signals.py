@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -171,16 +172,53 @@ LAUNCHERS = {
 }  # fmt: skip
 
 
+def launch(launcher: tuple[str, ...], given: list[str]) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-m", *launcher, "-m", "restorekit", *given]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def ended(process: subprocess.Popen[str]) -> str:
+    """Wait for the end of a launcher; return what was printed."""
+    try:
+        printed, errors = process.communicate(timeout=PATIENCE)
+    finally:
+        process.kill()
+    assert process.returncode == 0, errors
+    return printed
+
+
+def alike(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor], tolerance: float) -> bool:
+    return one.keys() == other.keys() and all(torch.allclose(one[n], other[n], rtol=0, atol=tolerance) for n in one)
+
+
+@pytest.mark.slow
+def test_two_nodes(lab, data: Path, tmp_path: Path):
+    """Two agents on loopback, each with a folder of its own: bit for bit what two processes of one node give."""
+    sgd = "--set=optim.generator.name=sgd"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = ("--master-addr", "127.0.0.1", "--master-port", str(free.getsockname()[1]))
+    agents = [
+        launch(
+            ("torch.distributed.run", "--nnodes", "2", "--node-rank", str(node), "--nproc-per-node", "1", *address),
+            arguments(data, tmp_path / f"node-{node}" / "run", 4, sgd),
+        )
+        for node in (0, 1)
+    ]
+    assert [ended(agent).count("finished after step 4") for agent in agents] == [1, 0]
+    assert not (tmp_path / "node-1").exists()
+    for process in lab.together(COMMAND, tmp_path, ARGUMENTS=arguments(data, tmp_path / "one-node", 4, sgd)):
+        process.join(PATIENCE)
+        assert process.exitcode == 0
+    assert alike(lab.weights(tmp_path / "node-0" / "run"), lab.weights(tmp_path / "one-node"), 0.0)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_launchers(lab, data: Path, tmp_path: Path, launcher: str):
     """The same weights, within rounding, as one process gives."""
     given = arguments(data, tmp_path / "two", 4, "--set=optim.generator.name=sgd")
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    command = [sys.executable, "-m", *LAUNCHERS[launcher], "-m", "restorekit", *given]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=PATIENCE)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("finished after step 4") == 1
+    assert ended(launch(LAUNCHERS[launcher], given)).count("finished after step 4") == 1
     finished(lab, tmp_path, arguments(data, tmp_path / "one", 4, "--set=optim.generator.name=sgd"))
-    one, two = lab.weights(tmp_path / "one"), lab.weights(tmp_path / "two")
-    assert all(torch.allclose(one[n], two[n], rtol=0, atol=1e-5) for n in one)
+    assert alike(lab.weights(tmp_path / "one"), lab.weights(tmp_path / "two"), 1e-5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -118,6 +119,18 @@ def test_discriminator_does_not_train_the_generator(lab):
     )
 
 
+def test_phase_trains_its_network_in_the_steps_that_it_names(lab):
+    recipe = lab.recipe("pix2pix-small", "phases.discriminator.every=3", "phases.discriminator.start=1")
+    engine, feed, trained = lab.engine(recipe), lab.feed(recipe), []
+    networks = engine.task.networks.items()
+    for step in range(6):
+        before = {name: [p.detach().clone() for p in network.parameters()] for name, network in networks}
+        engine.step(step, feed.batch(step))
+        trained.append(sorted(n for n, net in networks if not all(map(torch.equal, net.parameters(), before[n]))))
+    both, alone = ["discriminator", "generator"], ["generator"]
+    assert trained == [alone, both, alone, alone, both, alone]
+
+
 def _updater(value: float, *, clip: float = 0.0, fp16: bool = False, name: str = "adam") -> Updater:
     layer = nn.Linear(1, 1, bias=False)
     nn.init.constant_(layer.weight, value)
@@ -227,6 +240,21 @@ def test_rate_is_a_function_of_the_step_alone():
     assert [rate_factor(falls, s, 10) for s in (2, 3, 6)] == pytest.approx([1, 0.1, 0.01])
 
 
+@pytest.mark.parametrize("first", [0, 2])
+def test_updates_use_the_rate_of_their_step(lab, first: int):
+    """Whatever step a run, or a resumed one, begins with."""
+    halved = ("schedule.name=step", "schedule.gamma=0.5", "schedule.milestones=[1, 3]")
+    recipe = lab.recipe("pix2pix-small", *halved, "optim.generator.lr=4e-3", "optim.discriminator.lr=8e-3")
+    engine, feed, used = lab.engine(recipe), lab.feed(recipe), []
+    for step in range(first, 5):
+        engine.step(step, feed.batch(step))
+        rates = {name: updater.optimizer.param_groups[0]["lr"] for name, updater in engine.updaters.items()}
+        assert engine.rates(step) == {f"lr/{name}": rate for name, rate in rates.items()}
+        assert rates["discriminator"] == 2 * rates["generator"]
+        used.append(rates["generator"])
+    assert used == pytest.approx([4e-3, 2e-3, 2e-3, 1e-3, 1e-3][first:])
+
+
 def test_networks_are_wrapped_in_sorted_order_and_helpers_are_not(lab):
     """DDP numbers its collectives in order of creation: another order on another process hangs or mixes them."""
     engine = lab.engine(lab.recipe("attngan"))
@@ -243,6 +271,68 @@ def test_networks_are_wrapped_in_sorted_order_and_helpers_are_not(lab):
     assert list(runtime.wrap(networks)) == ["discriminator", "generator"]
     assert order == [networks["discriminator"], networks["generator"]]
     assert set(engine.wrapped) == {"generator", "discriminator"}
+
+
+def test_gradients_are_exchanged_in_the_last_micro_batch_alone(lab, monkeypatch):
+    """``no_sync`` on the network that is trained, and on no other: its exchange would wait for one that never comes."""
+    apart: list[nn.Module] = []
+
+    class Recorder:
+        def no_sync(self, network: nn.Module):
+            apart.append(network)
+            return contextlib.nullcontext()
+
+        def reduce(self, values: Tensor, reduction: str) -> Tensor:
+            return values
+
+    recipe = lab.recipe("attngan", "data.batch=6", "accumulate=3")
+    engine = lab.engine(recipe)
+    engine.runtime._accelerator = Recorder()
+    engine.step(0, lab.feed(recipe).batch(0))
+    networks = engine.task.networks
+    assert apart == [networks["discriminator"]] * 2 + [networks["generator"]] * 2
+
+
+def test_dropout_differs_between_processes_and_steps(lab):
+    recipe = lab.recipe("pix2pix")
+    engine, batch = lab.engine(recipe), lab.feed(recipe).batch(0)
+    draws = []
+    for rank, step in ((0, 0), (0, 1), (1, 0), (1, 1), (0, 0)):
+        engine.runtime.share = Share(rank, 2)
+        engine.prepare(step, batch)
+        draws.append(float(torch.rand(())))
+    assert draws[0] == draws[-1]
+    assert len(set(draws)) == 4
+
+
+def test_scale_survives_a_resume():
+    one, other = _updater(0.0, fp16=True), _updater(0.0, fp16=True)
+    one.backward(one.parameters[0].sum() * float("inf"))
+    one.step(0, 1.0, GOOD)
+    other.load_state_dict(one.state_dict())
+    assert other.scaler.get_scale() == 2.0**15
+    other.load_state_dict(_updater(0.0).state_dict())  # of a run in float32: nothing to take over
+    assert other.scaler.get_scale() == 2.0**15
+
+
+@pytest.mark.parametrize("bad", [0, 1])
+def test_bad_term_in_any_micro_batch_masks_the_update(lab, bad: int):
+    """The value overflows, and the gradient stays finite."""
+    recipe = lab.recipe("remaen", "accumulate=2")
+    engine = lab.engine(recipe)
+    before, calls = states(engine), []
+
+    class Overflow(nn.Module):
+        def forward(self, seen: LossInput) -> Tensor:
+            calls.append(1)
+            return seen.output.image.mean() + (float("inf") if len(calls) - 1 == bad else 0)
+
+    name = next(iter(engine.task.losses["generator"]))
+    engine.task.losses["generator"][name] = (1.0, Overflow())
+    engine.step(0, lab.feed(recipe).batch(0))
+    assert len(calls) == 2
+    assert changed(before, states(engine)) == 0
+    assert [(t.step, t.terms) for t in engine.read_trouble()] == [(0, (name,))]
 
 
 def test_frozen_discriminator_is_called_bare(lab):
