@@ -19,7 +19,7 @@ def rain2avoid() -> Recipe:
             "name": "rain2avoid",
             "task": "rain-streak",
             "generator": {"name": "rain-unet"},
-            "prior": {"name": "nss", "samples": 50, "trust_mask": False},
+            "prior": {"name": "nss", "samples": 50, "trust_mask": False, "align": True, "compare": "rain"},
             "losses": {"references": {"weight": 1.0}},
             "optim": {"generator": {"name": "adam", "lr": 1e-3, "betas": (0.9, 0.999)}},
             "data": {"crop": 64, "batch": 64, "augment": {"flip": True}},
