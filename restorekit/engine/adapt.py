@@ -28,7 +28,6 @@ from restorekit.recipe.parts import Adapt, Augment
 from restorekit.types import Batch, Output, SizeRule
 
 _HELD_OUT = 10  # one reference in so many
-_NEAR = 0.5  # of the input's distance from the references' mean
 _LOOKS = 5  # times that the held-out references are looked at per `patience` steps
 _WHOLE_CACHE = 10**6  # MiB: the one image stays in memory with its references, whatever its size
 
@@ -134,10 +133,9 @@ class _View:
         return restored
 
     def astray(self, restored: Tensor, mean_1CHW: Tensor) -> bool:
-        """Whether `restored` is more than half as far from the references' mean, in root mean square, as the image."""
+        """Whether `restored` is further from the references' mean, in root mean square, than the image itself."""
         target = mean_1CHW[(..., *self.part)].to(restored.device)
-        left = (restored - target).square().mean()
-        return bool(left > _NEAR**2 * (self.image - target).square().mean())
+        return bool((restored - target).square().mean() > (self.image - target).square().mean())
 
 
 @dataclass
@@ -153,19 +151,20 @@ class _EarlyStop:
     held_out: Tensor
     best: float = math.inf
     best_step: int = 0
+    gave_up: bool = False
     state: dict[str, Tensor] = field(default_factory=dict)
 
     def due(self, step: int) -> bool:
         """Whether to look behind this step."""
         return (step + 1) % max(1, self.patience // _LOOKS) == 0
 
-    def gives_up(self, step: int, network: nn.Module) -> bool:
-        """Look at the network; return whether it has not improved for `patience` steps."""
+    def look(self, step: int, network: nn.Module) -> None:
+        """Look at the network, and give up when it has not improved for `patience` steps."""
         distance = float((self.view.restored_by(network) - self.held_out).square().mean())
         if distance < self.best:
             self.best, self.best_step = distance, step
             self.state = copy.deepcopy(network.state_dict())
-        return step - self.best_step >= self.patience
+        self.gave_up = step - self.best_step >= self.patience
 
     def restore_best(self, network: nn.Module) -> None:
         """Put the best weights back."""
@@ -189,9 +188,9 @@ def adapt(
     not come closer for ``adapt.patience`` steps. An image of more than ``adapt.pixels`` is learned in crops.
 
     Returns the references' mean, [1, 3, H, W], in two cases: with ``adapt.output = "references"``, where nothing is
-    trained; and with ``adapt.fallback = "references"``, where a network that `steps` or `seconds` cut short counts only
-    when it is at most half as far (root mean square) from that mean as the input is. There the time may also be over
-    before the first step.
+    trained; and with ``adapt.fallback`` > 0, where a network that `steps` or `seconds` cut short counts only after so
+    many steps, and when it is no further (root mean square) from that mean than the input is. There the time may also
+    be over before the first step.
 
     Raises `RecipeError` when the recipe does not say how to adapt, or lacks what that needs.
     """
@@ -212,7 +211,6 @@ def _learn(
     recipe: Recipe, image: Tensor, runtime: Runtime, steps: int | None, over: Callable[[], bool]
 ) -> nn.Module | Tensor:
     wanted = _adapt_of(recipe)
-    falls_back = wanted.fallback == "references"
     engine = Engine(_single_image_recipe(recipe, steps, 0), runtime)
     rule = size_rule_of(engine.generator)
     side = _crop_side(image, wanted.pixels, rule)
@@ -226,32 +224,34 @@ def _learn(
         stop = _EarlyStop(wanted.patience, view, view.mean_of(held_out))
     source = CropSource(_one_image(pixels), single.data, rule, None if learned is None else lambda *_: learned)
     batches = Feed(source, single.seed, runtime.share).batches(0, single.steps)
-    timed_out = _train(engine, batches, stop, over, at_least=0 if falls_back else 1)
+    done = _train(engine, batches, stop, over, at_least=0 if wanted.fallback else 1)
     network = engine.best_generator
     if stop:
         stop.restore_best(network)
     restored = view.restored_by(network)
-    if falls_back and (timed_out or single.steps < wanted.steps):
+    if wanted.fallback and done < wanted.steps and not (stop and stop.gave_up):
         mean = _mean(found, recipe, image, runtime.device)
-        if view.astray(restored, mean):
+        if done < wanted.fallback or view.astray(restored, mean):
             return mean
     return network.eval()
 
 
 def _train(
     engine: Engine, batches: Iterable[Batch], stop: _EarlyStop | None, over: Callable[[], bool], at_least: int
-) -> bool:
+) -> int:
     """Train until the batches end, the held-out references come no closer or, after `at_least` steps, it is over.
 
-    Return whether it was the last.
+    Return how many steps were made.
     """
+    done = 0
     for step, batch in enumerate(batches):
-        if step >= at_least and over():
-            return True
+        if (stop and stop.gave_up) or (step >= at_least and over()):
+            break
         engine.step(step, batch)
-        if stop and stop.due(step) and stop.gives_up(step, engine.best_generator):
-            return False
-    return False
+        done = step + 1
+        if stop and stop.due(step):
+            stop.look(step, engine.best_generator)
+    return done
 
 
 def _mean(found: Pixels | None, recipe: Recipe, image: Tensor, device: torch.device) -> Tensor:

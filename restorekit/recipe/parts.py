@@ -165,8 +165,8 @@ class Adapt(Part):
     With `patience` > 0 it stops when a held-out tenth of the references has not come closer for so many steps, and
     keeps the weights that came closest. `pixels`: larger images are learned in crops of so many pixels (0: never).
     `output` is what is returned: the network's ``prediction``, or the ``references``' mean, without any training.
-    `fallback`: with ``references``, their mean is also returned when a budget ended the training while the network was
-    still more than half as far from it (root mean square) as the input is.
+    `fallback`: when a budget ends the training before so many steps, or with a network that is further from the
+    references' mean than the input is, that mean is returned (0: the network in any case).
     """
 
     steps: PositiveInt = 1000
@@ -174,4 +174,4 @@ class Adapt(Part):
     patience: NonNegativeInt = 0
     pixels: NonNegativeInt = 0
     output: Literal["prediction", "references"] = "prediction"
-    fallback: Literal["none", "references"] = "none"
+    fallback: NonNegativeInt = 0

@@ -11,8 +11,8 @@ def rain2avoid() -> Recipe:
     On a folder of rainy images (*multiple*): 64x64 crops with flips, batch 64, one random reference of 50
     for each. On the one image to restore (*single*): 5,000 steps, 100 passes over its 50 references, of which
     ``adapt.patience`` holds five out, to stop when they have not come closer for 500 steps. When a budget ends it
-    before the network has come near the references, the result is their mean. ``prior.expectation=true`` trains on
-    the mean instead (with ``adapt.patience=0``), ``generator=NAME`` another network. Images of more than a million
+    before ``adapt.fallback`` steps, the result is the references' mean. ``prior.expectation=true`` trains on the mean
+    instead (with ``adapt.patience=0``), ``generator=NAME`` another network. Images of more than a million
     pixels are learned in crops of that size.
     """
     return Recipe.read(
@@ -25,7 +25,7 @@ def rain2avoid() -> Recipe:
             "optim": {"generator": {"name": "adam", "lr": 1e-3, "betas": (0.9, 0.999)}},
             "data": {"crop": 64, "batch": 64, "augment": {"flip": True}},
             "steps": 6_250,
-            "adapt": {"steps": 5_000, "patience": 500, "pixels": 1_000_000, "fallback": "references"},
+            "adapt": {"steps": 5_000, "patience": 500, "pixels": 1_000_000, "fallback": 100},
         }
     )
 

@@ -45,14 +45,13 @@ def test_early_stop_returns_the_weights_that_came_closest(monkeypatch):
     from restorekit.engine import adapt as module
 
     seen = []
-    gives_up = module._EarlyStop.gives_up
+    look = module._EarlyStop.look
 
     def watched(self, step, network):
-        done = gives_up(self, step, network)
+        look(self, step, network)
         seen.append(self.best)
-        return done
 
-    monkeypatch.setattr(module._EarlyStop, "gives_up", watched)
+    monkeypatch.setattr(module._EarlyStop, "look", watched)
     _, image = rainy_photograph(48, 48)
     network = adapt(single(adapt={"steps": 60, "patience": 20}), image[None], device="cpu", precision="fp32")
     held_out = references_of(image)[-1]
@@ -115,15 +114,24 @@ def test_without_rain_a_budget_that_ends_too_early_gives_the_input():
     torch.testing.assert_close(found[0], image)
 
 
-def test_a_network_counts_when_it_came_near_or_did_all_its_steps(monkeypatch):
+def test_a_network_counts_after_enough_steps_and_when_it_did_all_of_them(monkeypatch):
     from restorekit.engine import adapt as module
 
     _, image = rainy_photograph(48, 48)
     still = single(adapt={"steps": 2}, optim={"generator": {"lr": 1e-12}})
     assert isinstance(adapt(still, image[None], device="cpu"), torch.nn.Module)
-    assert isinstance(adapt(single(adapt={"fallback": "none"}), image[None], device="cpu", steps=1), torch.nn.Module)
-    monkeypatch.setattr(module, "_NEAR", 1e6)
-    assert isinstance(adapt(single(), image[None], device="cpu", steps=1), torch.nn.Module)
+    assert isinstance(adapt(single(adapt={"fallback": 0}), image[None], device="cpu", steps=1), torch.nn.Module)
+    monkeypatch.setattr(module._View, "astray", lambda *_: False)
+    few = single(adapt={"fallback": 2})
+    assert isinstance(adapt(few, image[None], device="cpu", steps=1), torch.Tensor)
+    assert isinstance(adapt(few, image[None], device="cpu", steps=2), torch.nn.Module)
+
+
+def test_a_network_further_from_the_references_than_the_input_does_not_count():
+    _, image = rainy_photograph(48, 48)
+    blind = single(adapt={"fallback": 1}, generator={"start": "random"}, optim={"generator": {"lr": 1e-12}})
+    found = adapt(blind, image[None], device="cpu", steps=2)
+    torch.testing.assert_close(found[0], references_of(image).mean(0))
 
 
 def test_batch_norm_is_measured_on_the_image():
