@@ -255,8 +255,12 @@ def _train(
 
 
 def _mean(found: Pixels | None, recipe: Recipe, image: Tensor, device: torch.device) -> Tensor:
-    """Return the mean [1, C, H, W] of the references [K, H, W, C], or of those that the prior gives now."""
+    """Return the mean [1, C, H, W] of the references [K, H, W, C], or of those that the prior gives now.
+
+    What 8 bits cannot hold of the image is added again.
+    """
     if found is None:
         return references_mean(recipe, image, device)
-    mean = torch.from_numpy(found.mean(axis=0, dtype=np.float32))
-    return mean.movedim(-1, 0)[None].to(image.device) / 255
+    mean = torch.from_numpy(found.mean(axis=0, dtype=np.float32)).movedim(-1, 0)[None]
+    finer = image - (image * 255).round().clamp(0, 255) / 255
+    return mean.to(image.device) / 255 + finer

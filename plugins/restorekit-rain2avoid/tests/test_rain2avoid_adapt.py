@@ -98,18 +98,18 @@ def test_a_budget_that_ends_too_early_gives_the_mean_of_the_references(steps_don
     _, image = rainy_photograph(48, 64)
     found = adapt(single(adapt={"steps": 5000}), image[None], device="cpu", steps=2)
     assert steps_done == [0, 1]
-    torch.testing.assert_close(found[0], references_of(image).mean(0))
+    torch.testing.assert_close(found[0], references_of(image).mean(0), rtol=0, atol=0.0021)
 
 
 def test_time_that_the_references_have_used_up_is_not_exceeded_by_a_step(steps_done):
     _, image = rainy_photograph(48, 64)
     found = adapt(single(), image[None], device="cpu", seconds=1e-6)
     assert steps_done == []
-    torch.testing.assert_close(found[0], references_of(image).mean(0))
+    torch.testing.assert_close(found[0], references_of(image).mean(0), rtol=0, atol=0.0021)
 
 
 def test_without_rain_a_budget_that_ends_too_early_gives_the_input():
-    image = torch.full((3, 48, 64), 100 / 255)
+    image = torch.full((3, 48, 64), 100.3 / 255)  # finer than 8 bits
     found = adapt(single(), image[None], device="cpu", seconds=1e-6)
     torch.testing.assert_close(found[0], image)
 
@@ -131,7 +131,7 @@ def test_a_network_further_from_the_references_than_the_input_does_not_count():
     _, image = rainy_photograph(48, 48)
     blind = single(adapt={"fallback": 1}, generator={"start": "random"}, optim={"generator": {"lr": 1e-12}})
     found = adapt(blind, image[None], device="cpu", steps=2)
-    torch.testing.assert_close(found[0], references_of(image).mean(0))
+    torch.testing.assert_close(found[0], references_of(image).mean(0), rtol=0, atol=0.0021)
 
 
 def test_batch_norm_is_measured_on_the_image():
