@@ -226,12 +226,16 @@ def _learn(
     batches = Feed(source, single.seed, runtime.share).batches(0, single.steps)
     done = _train(engine, batches, stop, over, at_least=0 if wanted.fallback else 1)
     network = engine.best_generator
+    cut_short = done < wanted.steps and not (stop and stop.gave_up)
+    if cut_short and done < wanted.fallback:
+        return _mean(found, recipe, image, runtime.device)
     if stop:
+        stop.look(done - 1, network)
         stop.restore_best(network)
     restored = view.restored_by(network)
-    if wanted.fallback and done < wanted.steps and not (stop and stop.gave_up):
+    if cut_short and wanted.fallback:
         mean = _mean(found, recipe, image, runtime.device)
-        if done < wanted.fallback or view.astray(restored, mean):
+        if view.astray(restored, mean):
             return mean
     return network.eval()
 
