@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,6 +28,7 @@ from restorekit.recipe.parts import Adapt, Augment
 from restorekit.types import Batch, Output, SizeRule
 
 _HELD_OUT = 10  # one reference in so many
+_PACE = 2  # steps that show how long the others will take
 _LOOKS = 5  # times that the held-out references are looked at per `patience` steps
 _WHOLE_CACHE = 10**6  # MiB: the one image stays in memory with its references, whatever its size
 
@@ -172,6 +173,24 @@ class _EarlyStop:
             network.load_state_dict(self.state)
 
 
+@dataclass(frozen=True)
+class _Clock:
+    """The time that is left, of `limit` seconds since `started` (0: no limit)."""
+
+    limit: float
+    started: float
+
+    def over(self) -> bool:
+        """Whether no time is left."""
+        return bool(self.limit) and time.monotonic() - self.started >= self.limit
+
+    def too_slow(self, done: int, began: float, least: int) -> bool:
+        """Whether `least` steps, at the pace of the `done` since `began`, would take more than twice the limit."""
+        if not self.limit or not _PACE <= done < least:
+            return False
+        return (time.monotonic() - began) / done * least > 2 * self.limit
+
+
 def adapt(
     recipe: Recipe,
     image_1CHW: Tensor,
@@ -189,8 +208,8 @@ def adapt(
 
     Returns the references' mean, [1, 3, H, W], in two cases: with ``adapt.output = "references"``, where nothing is
     trained; and with ``adapt.fallback`` > 0, where a network that `steps` or `seconds` cut short counts only after so
-    many steps, and when it is no further (root mean square) from that mean than the input is. There the time may also
-    be over before the first step.
+    many steps, and when it is no further (root mean square) from that mean than the input is. Training that cannot get
+    so far is left out, or given up as soon as its pace is known.
 
     Raises `RecipeError` when the recipe does not say how to adapt, or lacks what that needs.
     """
@@ -199,17 +218,11 @@ def adapt(
     runtime = Runtime(device, precision)
     if wanted.output == "references":
         return references_mean(recipe, image_1CHW, runtime.device)
-    limit = seconds if seconds is not None else wanted.seconds
-
-    def over() -> bool:
-        return bool(limit) and time.monotonic() - started >= limit
-
-    return _learn(recipe, image_1CHW, runtime, steps, over)
+    clock = _Clock(seconds if seconds is not None else wanted.seconds, started)
+    return _learn(recipe, image_1CHW, runtime, steps, clock)
 
 
-def _learn(
-    recipe: Recipe, image: Tensor, runtime: Runtime, steps: int | None, over: Callable[[], bool]
-) -> nn.Module | Tensor:
+def _learn(recipe: Recipe, image: Tensor, runtime: Runtime, steps: int | None, clock: _Clock) -> nn.Module | Tensor:
     wanted = _adapt_of(recipe)
     engine = Engine(_single_image_recipe(recipe, steps, 0), runtime)
     rule = size_rule_of(engine.generator)
@@ -224,7 +237,8 @@ def _learn(
         stop = _EarlyStop(wanted.patience, view, view.mean_of(held_out))
     source = CropSource(_one_image(pixels), single.data, rule, None if learned is None else lambda *_: learned)
     batches = Feed(source, single.seed, runtime.share).batches(0, single.steps)
-    done = _train(engine, batches, stop, over, at_least=0 if wanted.fallback else 1)
+    useless = single.steps < min(wanted.fallback, wanted.steps)
+    done = 0 if useless else _train(engine, batches, stop, clock, wanted.fallback)
     network = engine.best_generator
     cut_short = done < wanted.steps and not (stop and stop.gave_up)
     if cut_short and done < wanted.fallback:
@@ -240,16 +254,16 @@ def _learn(
     return network.eval()
 
 
-def _train(
-    engine: Engine, batches: Iterable[Batch], stop: _EarlyStop | None, over: Callable[[], bool], at_least: int
-) -> int:
-    """Train until the batches end, the held-out references come no closer or, after `at_least` steps, it is over.
+def _train(engine: Engine, batches: Iterable[Batch], stop: _EarlyStop | None, clock: _Clock, fallback: int) -> int:
+    """Train until the batches or the time end, or the held-out references come no closer; return the steps made.
 
-    Return how many steps were made.
+    Without a `fallback` the first step is made in any case.
     """
-    done = 0
+    done, began = 0, time.monotonic()
     for step, batch in enumerate(batches):
-        if (stop and stop.gave_up) or (step >= at_least and over()):
+        if (stop and stop.gave_up) or clock.too_slow(step, began, fallback):
+            break
+        if clock.over() and (step or fallback):
             break
         engine.step(step, batch)
         done = step + 1
