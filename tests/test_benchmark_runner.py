@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -277,6 +278,17 @@ def test_adaptive_model_gets_the_budget_and_says_so(dataset, models, tmp_path):
     assert row.row.cost.latency > 0
     again = runner.run("all", dataset, tmp_path / "out", budget_steps=3, limit=2)
     assert again.summary.rows[1].row.cost == row.row.cost
+
+
+def test_a_model_that_needs_no_weights_was_not_trained(dataset, models, tmp_path):
+    def needs_none(settings):
+        restorer = _adaptive(settings)
+        restorer.info = replace(restorer.info, weights="needs none", learns=False)
+        return restorer
+
+    models.update(adapts=needs_none)
+    report = runner.run("all", dataset, tmp_path / "out", budget_steps=3, limit=1)
+    assert report.summary.rows[1].source == "needs none"
 
 
 def test_unpaired_folder_gives_outputs_and_timings_only(dataset, models, tmp_path):

@@ -208,7 +208,7 @@ class ModelRun:
             network_width=info.width,
             recipe=info.recipe_digest,
             adaptive=info.adaptive,
-            budget=bench.settings.budget if info.adaptive else "",
+            budget=bench.settings.budget if info.adaptive and info.learns else "",
         )
         identity = {
             "dataset": bench.samples.fingerprint,

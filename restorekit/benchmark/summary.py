@@ -60,7 +60,7 @@ class RowSummary:
     def source(self) -> str:
         """Where the weights come from, in words."""
         facts = self.row.facts
-        if facts.adaptive:
+        if facts.budget:
             return f"trained on each image ({facts.budget})"
         return facts.weights
 

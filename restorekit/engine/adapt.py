@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from restorekit.data.crops import CropSource, Pixels
 from restorekit.data.imageset import ImageSet, RawSample
@@ -27,6 +28,7 @@ from restorekit.recipe.parts import Adapt, Augment
 from restorekit.types import Batch, Output, SizeRule
 
 _HELD_OUT = 10  # one reference in so many
+_PACE = 2  # steps that show how long the others will take
 _LOOKS = 5  # times that the held-out references are looked at per `patience` steps
 _WHOLE_CACHE = 10**6  # MiB: the one image stays in memory with its references, whatever its size
 
@@ -89,6 +91,54 @@ def _split_references(found: Pixels, recipe: Recipe) -> tuple[Pixels, Pixels]:
     return found[:-held_out], found[-held_out:]
 
 
+class _View:
+    """What is looked at during training: the image, or the middle of one that is learned in crops of `side` pixels.
+
+    One look must not cost much more than a step.
+    """
+
+    def __init__(self, image_1CHW: Tensor, side: int, rule: SizeRule, runtime: Runtime) -> None:
+        height, width = image_1CHW.shape[-2:]
+        size = side or max(height, width)
+        top, left = max(0, (height - size) // 2), max(0, (width - size) // 2)
+        self.part = (slice(top, top + size), slice(left, left + size))
+        self.image = image_1CHW[(..., *self.part)].to(runtime.device)
+        self.rule, self.runtime = rule, runtime
+
+    def mean_of(self, references: Pixels) -> Tensor:
+        """Return the mean of the references [K, H, W, C] here: [1, C, h, w] in [0, 1]."""
+        mean = references[:, *self.part].mean(axis=0, dtype=np.float32)
+        return torch.from_numpy(mean).movedim(-1, 0)[None].to(self.runtime.device) / 255
+
+    @torch.no_grad()
+    def restored_by(self, network: nn.Module) -> Tensor:
+        """Return what the network makes of the image; its batch norm's statistics are measured on it first.
+
+        The running averages lag behind a network that changes fast: after few steps they are of no use.
+        """
+        padded, crop = pad_to_rule(self.image, self.rule)
+        norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+        momenta = [norm.momentum for norm in norms]
+        network.eval()
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # a plain average
+            norm.train()
+        with self.runtime.autocast():
+            if norms:
+                network(padded)
+            for norm, momentum in zip(norms, momenta, strict=True):
+                norm.momentum = momentum
+            restored = crop(Output.of(network.eval()(padded)).image).float()
+        network.train()
+        return restored
+
+    def astray(self, restored: Tensor, mean_1CHW: Tensor) -> bool:
+        """Whether `restored` is further from the references' mean, in root mean square, than the image itself."""
+        target = mean_1CHW[(..., *self.part)].to(restored.device)
+        return bool((restored - target).square().mean() > (self.image - target).square().mean())
+
+
 @dataclass
 class _EarlyStop:
     """Keeps the network that came closest to the held-out references, and says when to give up.
@@ -98,30 +148,24 @@ class _EarlyStop:
     """
 
     patience: int
-    image: Tensor
+    view: _View
     held_out: Tensor
-    rule: SizeRule
     best: float = math.inf
     best_step: int = 0
+    gave_up: bool = False
     state: dict[str, Tensor] = field(default_factory=dict)
 
     def due(self, step: int) -> bool:
         """Whether to look behind this step."""
         return (step + 1) % max(1, self.patience // _LOOKS) == 0
 
-    @torch.no_grad()
-    def gives_up(self, step: int, network: nn.Module, runtime: Runtime) -> bool:
-        """Look at the network; return whether it has not improved for `patience` steps."""
-        padded, crop = pad_to_rule(self.image, self.rule)
-        network.eval()
-        with runtime.autocast():
-            restored = crop(Output.of(network(padded)).image).float()
-        network.train()
-        distance = float((restored - self.held_out).square().mean())
+    def look(self, step: int, network: nn.Module) -> None:
+        """Look at the network, and give up when it has not improved for `patience` steps."""
+        distance = float((self.view.restored_by(network) - self.held_out).square().mean())
         if distance < self.best:
             self.best, self.best_step = distance, step
             self.state = copy.deepcopy(network.state_dict())
-        return step - self.best_step >= self.patience
+        self.gave_up = step - self.best_step >= self.patience
 
     def restore_best(self, network: nn.Module) -> None:
         """Put the best weights back."""
@@ -129,17 +173,22 @@ class _EarlyStop:
             network.load_state_dict(self.state)
 
 
-def _early_stop(
-    recipe: Recipe, image: Tensor, held_out: Pixels, rule: SizeRule, runtime: Runtime, side: int
-) -> _EarlyStop:
-    """Look at the middle of a large image only: one look must not cost more than a step."""
-    mean = torch.from_numpy(held_out.mean(axis=0, dtype=np.float32)).movedim(-1, 0)[None] / 255
-    height, width = image.shape[-2:]
-    size = side or max(height, width)
-    top, left = max(0, (height - size) // 2), max(0, (width - size) // 2)
-    middle = (..., slice(top, top + size), slice(left, left + size))
-    device = runtime.device
-    return _EarlyStop(_adapt_of(recipe).patience, image[middle].to(device), mean[middle].to(device), rule)
+@dataclass(frozen=True)
+class _Clock:
+    """The time that is left, of `limit` seconds since `started` (0: no limit)."""
+
+    limit: float
+    started: float
+
+    def over(self) -> bool:
+        """Whether no time is left."""
+        return bool(self.limit) and time.monotonic() - self.started >= self.limit
+
+    def too_slow(self, done: int, began: float, least: int) -> bool:
+        """Whether `least` steps, at the pace of the `done` since `began`, would take more than twice the limit."""
+        if not self.limit or not _PACE <= done < least:
+            return False
+        return (time.monotonic() - began) / done * least > 2 * self.limit
 
 
 def adapt(
@@ -155,8 +204,12 @@ def adapt(
 
     Ends after `steps` (default: the recipe's) or, if sooner, `seconds` of wall-clock time, references included
     (default: the recipe's; 0 or None: no limit), but not before the first step; or when the held-out references have
-    not come closer for ``adapt.patience`` steps. An image of more than ``adapt.pixels`` is learned in crops. With
-    ``adapt.output = "references"`` nothing is trained, and the references' mean is returned, [1, 3, H, W].
+    not come closer for ``adapt.patience`` steps. An image of more than ``adapt.pixels`` is learned in crops.
+
+    Returns the references' mean, [1, 3, H, W], in two cases: with ``adapt.output = "references"``, where nothing is
+    trained; and with ``adapt.fallback`` > 0, where a network that `steps` or `seconds` cut short counts only after so
+    many steps, and when it is no further (root mean square) from that mean than the input is. Training that cannot get
+    so far is left out, or given up as soon as its pace is known.
 
     Raises `RecipeError` when the recipe does not say how to adapt, or lacks what that needs.
     """
@@ -165,32 +218,67 @@ def adapt(
     runtime = Runtime(device, precision)
     if wanted.output == "references":
         return references_mean(recipe, image_1CHW, runtime.device)
-    limit = seconds if seconds is not None else wanted.seconds
-
-    def over() -> bool:
-        return bool(limit) and time.monotonic() - started >= limit
-
-    return _learn(recipe, image_1CHW, runtime, steps, over)
+    clock = _Clock(seconds if seconds is not None else wanted.seconds, started)
+    return _learn(recipe, image_1CHW, runtime, steps, clock)
 
 
-def _learn(recipe: Recipe, image: Tensor, runtime: Runtime, steps: int | None, over: Callable[[], bool]) -> nn.Module:
+def _learn(recipe: Recipe, image: Tensor, runtime: Runtime, steps: int | None, clock: _Clock) -> nn.Module | Tensor:
     wanted = _adapt_of(recipe)
     engine = Engine(_single_image_recipe(recipe, steps, 0), runtime)
     rule = size_rule_of(engine.generator)
     side = _crop_side(image, wanted.pixels, rule)
     single = _single_image_recipe(recipe, steps, side)
-    pixels = _pixels(image)
+    pixels, view = _pixels(image), _View(image, side, rule, runtime)
     referencer = referencer_of(engine.task.prior, runtime.device)
+    found = learned = referencer(pixels, 0) if referencer else None
     stop = None
-    if wanted.patience and referencer:
-        learned, held_out = _split_references(referencer(pixels, 0), recipe)
-        stop = _early_stop(recipe, image, held_out, rule, runtime, side)
-        referencer = lambda image, index: learned  # noqa: E731
-    source = CropSource(_one_image(pixels), single.data, rule, referencer)
-    for step, batch in enumerate(Feed(source, single.seed, runtime.share).batches(0, single.steps)):
-        engine.step(step, batch)
-        if over() or (stop and stop.due(step) and stop.gives_up(step, engine.best_generator, runtime)):
-            break
+    if wanted.patience and found is not None:
+        learned, held_out = _split_references(found, recipe)
+        stop = _EarlyStop(wanted.patience, view, view.mean_of(held_out))
+    source = CropSource(_one_image(pixels), single.data, rule, None if learned is None else lambda *_: learned)
+    batches = Feed(source, single.seed, runtime.share).batches(0, single.steps)
+    useless = single.steps < min(wanted.fallback, wanted.steps)
+    done = 0 if useless else _train(engine, batches, stop, clock, wanted.fallback)
+    network = engine.best_generator
+    cut_short = done < wanted.steps and not (stop and stop.gave_up)
+    if cut_short and done < wanted.fallback:
+        return _mean(found, recipe, image, runtime.device)
     if stop:
-        stop.restore_best(engine.best_generator)
-    return engine.best_generator.eval()
+        stop.look(done - 1, network)
+        stop.restore_best(network)
+    restored = view.restored_by(network)
+    if cut_short and wanted.fallback:
+        mean = _mean(found, recipe, image, runtime.device)
+        if view.astray(restored, mean):
+            return mean
+    return network.eval()
+
+
+def _train(engine: Engine, batches: Iterable[Batch], stop: _EarlyStop | None, clock: _Clock, fallback: int) -> int:
+    """Train until the batches or the time end, or the held-out references come no closer; return the steps made.
+
+    Without a `fallback` the first step is made in any case.
+    """
+    done, began = 0, time.monotonic()
+    for step, batch in enumerate(batches):
+        if (stop and stop.gave_up) or clock.too_slow(step, began, fallback):
+            break
+        if clock.over() and (step or fallback):
+            break
+        engine.step(step, batch)
+        done = step + 1
+        if stop and stop.due(step):
+            stop.look(step, engine.best_generator)
+    return done
+
+
+def _mean(found: Pixels | None, recipe: Recipe, image: Tensor, device: torch.device) -> Tensor:
+    """Return the mean [1, C, H, W] of the references [K, H, W, C], or of those that the prior gives now.
+
+    What 8 bits cannot hold of the image is added again.
+    """
+    if found is None:
+        return references_mean(recipe, image, device)
+    mean = torch.from_numpy(found.mean(axis=0, dtype=np.float32)).movedim(-1, 0)[None]
+    finer = image - (image * 255).round().clamp(0, 255) / 255
+    return mean.to(image.device) / 255 + finer

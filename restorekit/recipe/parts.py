@@ -165,6 +165,8 @@ class Adapt(Part):
     With `patience` > 0 it stops when a held-out tenth of the references has not come closer for so many steps, and
     keeps the weights that came closest. `pixels`: larger images are learned in crops of so many pixels (0: never).
     `output` is what is returned: the network's ``prediction``, or the ``references``' mean, without any training.
+    `fallback`: when a budget ends the training before so many steps, or with a network that is further from the
+    references' mean than the input is, that mean is returned (0: the network in any case).
     """
 
     steps: PositiveInt = 1000
@@ -172,3 +174,4 @@ class Adapt(Part):
     patience: NonNegativeInt = 0
     pixels: NonNegativeInt = 0
     output: Literal["prediction", "references"] = "prediction"
+    fallback: NonNegativeInt = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
@@ -81,6 +82,7 @@ def _adaptive(component: Component, device: str, precision: str, budget: Budget 
     trained = recipe.adapt is None or recipe.adapt.output == "prediction"
     network = build_generator(recipe) if trained else None
     info = _info(component, recipe, "learns each image" if trained else "needs none", adaptive=True)
+    info = replace(info, learns=trained)
     return AdaptiveRestorer(learn, budget, generator=network, device=device, precision=precision, info=info, **options)
 
 

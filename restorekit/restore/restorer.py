@@ -35,7 +35,8 @@ class RestorerInfo:
     """Where a restorer comes from, for tables and messages.
 
     `weights`: what they are and where from. `width`: the network's width, when that is a setting.
-    `recipe_digest`: identifies the recipe. `adaptive`: it learns each image before it restores it.
+    `recipe_digest`: identifies the recipe. `adaptive`: it looks at each image anew before it restores it, and,
+    unless `learns` is false, trains a network on it.
     """
 
     model: str = ""
@@ -44,6 +45,7 @@ class RestorerInfo:
     width: str = ""
     recipe_digest: str = ""
     adaptive: bool = False
+    learns: bool = True
 
 
 @dataclass(frozen=True)

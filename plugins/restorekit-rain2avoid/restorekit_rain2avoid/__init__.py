@@ -30,6 +30,8 @@ _NSS = Entry(
         "Every pixel of every reference is drawn independently; the authors restart their random generator"
         " at each pixel, so that their mean of 50 references differs a little from the exact expectation.",
         "Patches are compared with the image rounded to 8 bits.",
+        "By default patches are compared where they are rain-free around the rain pixel; the authors' program"
+        " compares them where they are not: compare='rain', which the model rain2avoid sets.",
     ),
 )
 
@@ -62,6 +64,7 @@ _MODEL = Entry(
         "The training on many images is 6,250 steps, which is 2,000 epochs over 200 images in batches of 64;"
         " the authors count epochs.",
         "On one image of more than a million pixels the network learns from square crops of that many.",
+        "The mask is turned back exactly (prior.align); the authors' lies up to a pixel beside its streaks.",
         "Its learning rate is 1e-3, that of the training on one image; the authors' is not stated.",
     ),
     weights="restorekit_rain2avoid:weights",

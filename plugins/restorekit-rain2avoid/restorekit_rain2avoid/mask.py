@@ -18,11 +18,13 @@ _LOCAL = 5
 _RUN = 10
 
 
-def rain_prior(image_CHW: Tensor, degrees: int) -> Tensor:
+def rain_prior(image_CHW: Tensor, degrees: int, align: bool = False) -> Tensor:
     """Return the graded prior [H, W] uint8 of the 8-bit RGB image [3, H, W] for rain at this angle.
 
     The image is turned until rain at `degrees` (0 is vertical) stands upright; pixels above their
-    local mean that form vertical runs of at least ten are kept, and turned back, which grades them.
+    local mean that form vertical runs of at least ten are kept, and turned back, which grades them. The authors
+    cut the result out of a canvas of whole pixels, which moves it by up to one, depending on the image's size and
+    the angle; with `align` it comes to lie where the streaks are.
     """
     upright = rotate(image_CHW, degrees) if degrees else image_CHW
     streaks = keep_vertical_runs(brighter_than_surroundings(grey_8bit(upright[None])[0]))
@@ -30,6 +32,9 @@ def rain_prior(image_CHW: Tensor, degrees: int) -> Tensor:
     if not degrees:
         return prior
     height, width = image_CHW.shape[1:]
+    if align:
+        whole = Region(0, 0, height, width)
+        return rotate(prior[None], -degrees, whole, canvas=(height, width))[0].to(torch.uint8)
     sine, cosine = abs(math.sin(math.radians(degrees))), math.cos(math.radians(degrees))
     # The products are taken from left to right: at 15 degrees the order decides what floor gives.
     window = Region(math.floor(width * sine * cosine), math.floor(height * cosine * sine), height, width)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from restorekit.errors import RecipeError, closest
 from restorekit.types import SizeRule
+
+Start = Literal["random", "input"]
 
 _KERNELS = (7, 5, 5, 3)
 _GROWTH = (1, 2, 4, 8)
+_FAINT = 0.01  # of the usual initial weights; with 0 no gradient would reach the other layers
 
 
 def _encoder_level(inputs: int, outputs: int, kernel: int, norm: bool) -> nn.Sequential:
@@ -34,16 +39,24 @@ def _decoder_level(inputs: int, outputs: int) -> nn.Sequential:
 class RainUNet(nn.Module):
     """Four strided levels down, four nearest-neighbour levels up, the input itself as the last skip.
 
-    `width`: channels of the first level; the others have 2, 4 and 8 times as many. ``forward`` maps
+    `width`: channels of the first level; the others have 2, 4 and 8 times as many. `start`: the initial weights of the
+    last layer; with ``"input"`` the untrained network gives the input, within about a level. ``forward`` maps
     [B, 3, H, W] in [0, 1] to [B, 3, H, W], not clipped. H and W are multiples of 16.
+
+    Raises `RecipeError` for an unknown `start`.
 
     Source: Rain2Avoid, the network of its SDRL step (see the plugin's page for the layers).
     """
 
-    size_rule = SizeRule(multiple=16, minimum=16)
+    # Batch norm cannot learn from a single position, and 16 pixels leave no more at the lowest level.
+    size_rule = SizeRule(multiple=16, minimum=32)
 
-    def __init__(self, *, width: int = 64) -> None:
+    def __init__(self, *, width: int = 64, start: Start = "random") -> None:
         super().__init__()
+        if start not in get_args(Start):
+            raise RecipeError(
+                f"rain-unet: start {start!r} is unknown; use random or input.{closest(start, get_args(Start))}"
+            )
         widths = [width * factor for factor in _GROWTH]
         levels = zip(pairwise([3, *widths]), _KERNELS, strict=True)
         self.encoder = nn.ModuleList(
@@ -54,6 +67,16 @@ class RainUNet(nn.Module):
             _decoder_level(deep + skip, skip) for skip, deep in reversed(list(pairwise(widths)))
         )
         self.head = nn.Conv2d(width + 3, 3, 3, padding=1)
+        if start == "input":
+            self._start_from_input(width)
+
+    @torch.no_grad()
+    def _start_from_input(self, width: int) -> None:
+        """Let the last layer copy its last three channels, which are the input's."""
+        self.head.weight.mul_(_FAINT)
+        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
+        for channel in range(3):
+            self.head.weight[channel, width + channel, 1, 1] = 1.0
 
     def forward(self, degraded: Tensor) -> Tensor:
         """Return the restored image [B, 3, H, W] for `degraded` [B, 3, H, W]."""

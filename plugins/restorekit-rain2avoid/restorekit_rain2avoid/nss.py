@@ -4,10 +4,11 @@ Rain2Avoid's sampler, for an 8-bit image I and a prior P, both with values 0..25
 rain pixel p the candidates are the pixels q of its 7x7 neighbourhood, inside the image, with P(q) = 0. A
 candidate is drawn with probability proportional to 1 / max(sqrt(L1), 1e-4), where L1 is the distance of the
 3x3 patches around p and q over RGB, counting only positions that are rain-free around p (P = 0, or beyond
-the image, where the value is 0). The patches grow by 2 until the part inside the image of p's patch has a
-position with P = 0. A pixel without candidates, and every other pixel, keeps its value.
+the image, where the value is 0), or, by choice, only the others: the rain. The patches grow by 2 until the
+part inside the image of p's patch has a position with P = 0. A pixel without candidates, and every other
+pixel, keeps its value.
 
-How it is computed: with D_o(x) = free(x) |I(x) - I(x + o)|, the distance for the candidate p + o is the sum
+How it is computed: with D_o(x) = counted(x) |I(x) - I(x + o)|, the distance for the candidate p + o is the sum
 of D_o over the patch of p, a box filter. A pixel with a candidate has a rain-free position within 3 pixels,
 so that patches of 3, 5 and 7 are all there are.
 """
@@ -16,12 +17,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from restorekit_rain2avoid.mask import THRESHOLD
+
+Compare = Literal["rain-free", "rain"]
+COMPARISONS: tuple[Compare, ...] = ("rain-free", "rain")
+"""Which positions around the rain pixel the distance counts. The authors' own outputs follow ``"rain"``."""
 
 REACH = 3
 """Candidates lie at most this many pixels away in x and in y."""
@@ -53,11 +59,14 @@ class Band:
         return torch.tensor(steps, device=self.pixels.device)
 
 
-def candidate_bands(image_CHW: Tensor, prior_HW: Tensor, band_pixels: int = _BAND_PIXELS) -> Iterator[Band]:
+def candidate_bands(
+    image_CHW: Tensor, prior_HW: Tensor, band_pixels: int = _BAND_PIXELS, compare: Compare = "rain-free"
+) -> Iterator[Band]:
     """Yield the sampling weights of all rain pixels, a few rows at a time, from top to bottom.
 
     `image_CHW`: uint8 [3, H, W]. `prior_HW`: uint8 [H, W], over 10 is rain and 0 rain-free. `band_pixels`:
-    about how many pixels a band has; memory grows with it and not with the image.
+    about how many pixels a band has; memory grows with it and not with the image. `compare`: the positions that
+    the distance counts, of rain (P > 0) or rain-free.
     """
     height, width = prior_HW.shape
     rows = max(1, band_pixels // width)
@@ -70,7 +79,7 @@ def candidate_bands(image_CHW: Tensor, prior_HW: Tensor, band_pixels: int = _BAN
         if not bool(rain[top:bottom].any()):
             continue
         part = slice(top, bottom + 2 * _PAD)
-        weigher = _Weigher(image[:, part], free[part], inside[part])
+        weigher = _Weigher(image[:, part], free[part], inside[part], compare)
         pixels, weights = weigher.weigh(rain[top:bottom])
         yield Band(pixels + top * width, weights, width)
 
@@ -126,16 +135,18 @@ class _Weigher:
     """Weighs the candidates of one band of rows, all 48 for all rain pixels.
 
     `image`: uint8 [3, h + 12, w + 12], the band with 6 pixels around it, 0 beyond the image; `free`: where
-    P = 0, False beyond; `inside`: where the image is. Distances are 16-bit integers: those of 3x3 patches
-    reach 6885. Patches of 7x7 would overflow; larger ones are rare, and summed apart.
+    P = 0, False beyond; `inside`: where the image is; `compare`: see `COMPARISONS`. Distances are 16-bit
+    integers: those of 3x3 patches reach 6885. Patches of 7x7 would overflow; larger ones are rare, and summed
+    apart.
     """
 
-    def __init__(self, image: Tensor, free: Tensor, inside: Tensor) -> None:
+    def __init__(self, image: Tensor, free: Tensor, inside: Tensor, compare: Compare) -> None:
         self.image = image.short()
         self.free = free
         self.height, self.width = free.shape[0] - 2 * _PAD, free.shape[1] - 2 * _PAD
         # All bits set where a position counts, so that "and" selects the differences.
-        self.counted = -_trimmed(free | ~inside, REACH).short()
+        counted = free | ~inside if compare == "rain-free" else inside & ~free
+        self.counted = -_trimmed(counted, REACH).short()
 
     def weigh(self, rain: Tensor) -> tuple[Tensor, Tensor]:
         """Return the pixels [N] with candidates and their weights [N, 48], for `rain` bool [h, w]."""

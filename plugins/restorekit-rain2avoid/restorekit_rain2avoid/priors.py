@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 import torch
@@ -15,9 +15,10 @@ from restorekit.errors import DataError, RecipeError, closest
 from restorekit.types import Batch
 from restorekit_rain2avoid.hog import LAYOUTS, Layout, grey_8bit, patch_histograms, rain_angles
 from restorekit_rain2avoid.mask import THRESHOLD, rain_prior
-from restorekit_rain2avoid.nss import candidate_bands, draw, expectation
+from restorekit_rain2avoid.nss import COMPARISONS, Compare, candidate_bands, draw, expectation
 
 Pixels = NDArray[np.uint8]
+_Choice = TypeVar("_Choice", bound=str)
 
 
 class LDGP(nn.Module):
@@ -25,14 +26,16 @@ class LDGP(nn.Module):
 
     Each 80x80 patch votes for the direction of its strongest gradients; thin bright runs along the winner
     are rain. `layout`: ``"authors"`` weights the cells of a patch as the authors' program does, ``"orderly"``
-    by their true places. ``forward`` gives ``batch.mask`` [B, 1, H, W] in {0, 1}, whatever mask there was.
+    by their true places. `align`: without, the mask is off by up to a pixel, as in the authors' program (see
+    `rain_prior`). ``forward`` gives ``batch.mask`` [B, 1, H, W] in {0, 1}, whatever mask there was.
 
     Raises `RecipeError` for an unknown layout, `DataError` for images that are neither RGB nor grey.
     """
 
-    def __init__(self, *, layout: Layout = "authors") -> None:
+    def __init__(self, *, layout: Layout = "authors", align: bool = False) -> None:
         super().__init__()
-        self.layout = _checked_layout(layout)
+        self.layout = _checked("layout", layout, LAYOUTS)
+        self.align = align
 
     @torch.no_grad()
     def forward(self, batch: Batch) -> Batch:
@@ -48,7 +51,7 @@ class LDGP(nn.Module):
         """Return the prior before thresholding: uint8 [B, 1, H, W]; over 10 is rain, only 0 rain-free."""
         images = to_8bit(image_BCHW)
         angles = rain_angles(self._histograms(images)).tolist()
-        priors = [rain_prior(image, angle) for image, angle in zip(images, angles, strict=True)]
+        priors = [rain_prior(image, angle, self.align) for image, angle in zip(images, angles, strict=True)]
         return torch.stack(priors)[:, None]
 
     @torch.no_grad()
@@ -64,7 +67,7 @@ class LDGP(nn.Module):
             raise DataError(f"explain looks at one image, [1, C, H, W]; {len(image)} were given")
         patches = self._histograms(image)
         angle = int(rain_angles(patches)[0])
-        prior = rain_prior(image[0], angle)
+        prior = rain_prior(image[0], angle, self.align)
         return {
             "angle": angle,
             "histogram": patches[0].sum(0),
@@ -98,7 +101,9 @@ class NSS(nn.Module):
 
     `samples`: references per image. `expectation`: give their exact mean, one reference, instead. `seed`:
     with a sample's key it decides the random draws. `trust_mask`: use the batch's mask where there is one;
-    without, rain is where `LDGP` finds it, with this `layout`.
+    without, rain is where `LDGP` finds it, with this `layout` and `align`. `compare`: a rain pixel and its candidates
+    are compared where the former's surroundings are ``"rain-free"``, which is the definition, or ``"rain"``, which is
+    what the authors' program does: with it and their random numbers their outputs come out bit for bit.
 
     ``forward`` gives ``batch.references`` [B, K, 3, H, W], float32 in [0, 1]. ``per_image``: the engine shows
     it whole images once (`references`), because a small crop does not show the rain's angle.
@@ -116,12 +121,15 @@ class NSS(nn.Module):
         seed: int = 0,
         trust_mask: bool = True,
         layout: Layout = "authors",
+        align: bool = False,
+        compare: Compare = "rain-free",
     ) -> None:
         super().__init__()
         if samples < 1:
             raise RecipeError(f"nss: samples is {samples}; give 1 or more, or expectation=true for the mean")
         self.samples, self.expectation, self.seed, self.trust_mask = samples, expectation, seed, trust_mask
-        self.ldgp = LDGP(layout=layout)
+        self.compare = _checked("compare", compare, COMPARISONS)
+        self.ldgp = LDGP(layout=layout, align=align)
 
     @torch.no_grad()
     def forward(self, batch: Batch) -> Batch:
@@ -156,7 +164,7 @@ class NSS(nn.Module):
                 f" {image.shape[1]} x {image.shape[2]}; give the mask of this image"
             )
         # Without samples the bands are made, used and dropped one by one.
-        bands = candidate_bands(image, prior)
+        bands = candidate_bands(image, prior, compare=self.compare)
         kept = list(bands) if samples else bands
         results = {"": _to_pixels(expectation(image, kept)[None])[0]}
         if samples:
@@ -173,7 +181,7 @@ class NSS(nn.Module):
 
     def _references(self, image: Tensor, values: Tensor, prior: Tensor, key: int) -> Tensor:
         """Return [K, C, H, W]: `image` decides the weights, `values` are what is copied."""
-        bands = candidate_bands(image, prior)
+        bands = candidate_bands(image, prior, compare=self.compare)
         if self.expectation:
             return expectation(values, bands)[None]
         return draw(values, bands, self.samples, _generator(self.seed, key))
@@ -208,8 +216,7 @@ def _generator(seed: int, key: int) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
 
 
-def _checked_layout(layout: str) -> Layout:
-    for known in LAYOUTS:
-        if layout == known:
-            return known
-    raise RecipeError(f"layout {layout!r} is unknown; use {' or '.join(LAYOUTS)}.{closest(layout, LAYOUTS)}")
+def _checked(setting: str, value: _Choice, known: tuple[_Choice, ...]) -> _Choice:
+    if value not in known:
+        raise RecipeError(f"{setting} {value!r} is unknown; use {' or '.join(known)}.{closest(value, known)}")
+    return value

@@ -35,15 +35,17 @@ def canvas_size(height: int, width: int, degrees: float) -> tuple[int, int]:
     return int(height * cosine + width * sine), int(height * sine + width * cosine)
 
 
-def rotate(image_CHW: Tensor, degrees: float, region: Region | None = None) -> Tensor:
-    """Return the image [C, h, w] rotated about its centre onto the canvas of `canvas_size`.
+def rotate(
+    image_CHW: Tensor, degrees: float, region: Region | None = None, canvas: tuple[int, int] | None = None
+) -> Tensor:
+    """Return the image [C, h, w] rotated about its centre, which becomes the centre of the canvas.
 
     `image_CHW`: integer values 0..255, C at most 3. `degrees`: counter-clockwise. Bilinear, with 1/32
     pixel fractions; beyond the image is white. `region`: the part of the canvas to compute, all of it by
-    default. The result is int64.
+    default. `canvas`: its height and width, those of `canvas_size` by default. The result is int64.
     """
     height, width = image_CHW.shape[1:]
-    full = canvas_size(height, width, degrees)
+    full = canvas or canvas_size(height, width, degrees)
     part = region or Region(0, 0, *full)
     columns = width + 2 * _FRAME
     white = _pack(torch.full((len(image_CHW), 1, 1), WHITE, device=image_CHW.device))

@@ -169,6 +169,21 @@ def test_runs_of_ten_survive_one_pixel_lower(seed):
     assert np.flatnonzero(ours[:, 3]).tolist() == list(range(13, 23))
 
 
+@pytest.mark.parametrize("size", [(160, 240), (161, 241), (121, 203), (240, 161)])
+@pytest.mark.parametrize("angle", [-40, -15, 15, 30])
+def test_an_aligned_mask_lies_on_its_streaks(size, angle):
+    """White lines 24 pixels apart: the mask's mean distance from the nearest, across it, is within 1/4 of 0."""
+    y, x = np.mgrid[: size[0], : size[1]]
+    across = x * math.cos(math.radians(angle)) + y * math.sin(math.radians(angle))
+    distance = (across + 12) % 24 - 12
+    image = torch.from_numpy(np.where(np.abs(distance) < 1.5, 220, 100).astype(np.uint8)).expand(3, -1, -1).contiguous()
+    mask = rain_prior(image, angle, align=True).numpy() > 10
+    inside = np.zeros(size, bool)
+    inside[20:-20, 20:-20] = True
+    assert (mask & inside).sum() > 300
+    assert abs(distance[mask & inside].mean()) < 0.25
+
+
 @real
 def test_masks_are_those_of_the_authors_program():
     exact = 0

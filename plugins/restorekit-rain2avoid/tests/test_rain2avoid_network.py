@@ -4,6 +4,8 @@ import pytest
 import torch
 from restorekit_rain2avoid.network import RainUNet
 
+from restorekit.errors import RecipeError
+
 
 def test_parameter_count_matches_the_paper():
     assert sum(p.numel() for p in RainUNet().parameters()) == 4_539_988
@@ -37,6 +39,16 @@ def test_gradients_reach_every_parameter():
     net = RainUNet(width=4)
     net(torch.rand(2, 3, 32, 32)).square().mean().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters())
+
+
+def test_it_can_start_from_the_input():
+    image = torch.rand(1, 3, 48, 64)
+    net = RainUNet(width=8, start="input")
+    assert (net(image) - image).abs().max() < 0.03
+    net(image).square().mean().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters())
+    with pytest.raises(RecipeError, match="start 'inputs' is unknown"):
+        RainUNet(start="inputs")
 
 
 def test_autocast_and_channels_last():

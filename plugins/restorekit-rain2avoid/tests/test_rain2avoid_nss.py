@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from restorekit_rain2avoid.nss import OFFSETS, candidate_bands, draw, expectation
+from restorekit_rain2avoid.nss import COMPARISONS, OFFSETS, candidate_bands, draw, expectation
 
 _spec = importlib.util.spec_from_file_location("nss_definition", Path(__file__).with_name("nss_definition.py"))
 definition = importlib.util.module_from_spec(_spec)
@@ -31,10 +31,10 @@ def random_case(seed, height, width, rain, grades=(0, 5, 11, 255)):
 
 
 def assert_expectation_agrees(image, prior, **settings):
-    ours = expectation(to_tensor(image), candidate_bands(to_tensor(image), torch.from_numpy(prior), **settings))
-    np.testing.assert_allclose(
-        ours.permute(1, 2, 0).double().numpy(), definition.expectation(image, prior), rtol=0, atol=2e-3
-    )
+    for compare in COMPARISONS:
+        bands = candidate_bands(to_tensor(image), torch.from_numpy(prior), compare=compare, **settings)
+        ours = expectation(to_tensor(image), bands).permute(1, 2, 0).double().numpy()
+        np.testing.assert_allclose(ours, definition.expectation(image, prior, compare), rtol=0, atol=2e-3)
 
 
 @pytest.mark.parametrize("rain", [0.1, 0.5, 0.9])
@@ -123,15 +123,44 @@ def test_offsets_are_the_neighbourhood_without_its_centre():
     assert square == OFFSETS
 
 
-@pytest.mark.skipif(not REFERENCE.is_dir(), reason="the shared Rain2Avoid reference images are not here")
-def test_expectation_agrees_with_the_authors_mean_of_references():
-    scores = []
+def reference_images():
+    """Yield image [3, H, W], prior [H, W] and the authors' mean of 50 references [H, W, 3], all uint8."""
     for path in sorted((REFERENCE / "input").glob("*.png")):
         image = to_tensor(np.array(Image.open(path).convert("RGB")))
         prior = torch.from_numpy(np.array(Image.open(REFERENCE / "ldgp" / path.name).convert("L")))
-        theirs = np.array(Image.open(REFERENCE / "sdr-mean" / path.name).convert("RGB"), dtype=np.float64)
-        ours = expectation(image, candidate_bands(image, prior)).round().permute(1, 2, 0).numpy()
-        scores.append(10 * np.log10(255**2 / np.mean((ours - theirs) ** 2)))
+        yield image, prior, np.array(Image.open(REFERENCE / "sdr-mean" / path.name).convert("RGB"))
+
+
+def authors_mean(image, prior):
+    """Return the mean [H, W, 3] uint8 of 50 references whose random numbers start anew at every pixel, as the authors'."""
+    levels = torch.from_numpy(np.random.RandomState(0).random_sample(50))
+    mean = image.double()
+    for band in candidate_bands(image, prior, compare="rain"):
+        weights = band.weights.double()
+        cumulative = (weights / weights.sum(1, keepdim=True)).cumsum(1)
+        choice = torch.searchsorted(cumulative, levels.expand(len(weights), -1).contiguous(), right=True)
+        places = band.steps()[choice.clamp(max=len(OFFSETS) - 1)] + band.pixels[:, None]
+        mean.flatten(1)[:, band.pixels] = image.flatten(1)[:, places].double().mean(2)
+    return mean.round().byte().permute(1, 2, 0).numpy()
+
+
+needs_reference = pytest.mark.skipif(not REFERENCE.is_dir(), reason="the Rain2Avoid reference images are not here")
+
+
+@needs_reference
+@pytest.mark.parametrize(("compare", "mean", "least"), [("rain-free", 41, 32), ("rain", 49, 38)])
+def test_expectation_agrees_with_the_authors_mean_of_references(compare, mean, least):
+    scores = []
+    for image, prior, theirs in reference_images():
+        bands = candidate_bands(image, prior, compare=compare)
+        ours = expectation(image, bands).round().permute(1, 2, 0).numpy()
+        scores.append(10 * np.log10(255**2 / np.mean((ours - theirs.astype(np.float64)) ** 2)))
     assert len(scores) == 16
-    assert np.mean(scores) >= 41
-    assert min(scores) >= 32
+    assert np.mean(scores) >= mean
+    assert min(scores) >= least
+
+
+@needs_reference
+def test_the_authors_random_numbers_give_their_mean_bit_for_bit():
+    for image, prior, theirs in reference_images():
+        assert np.array_equal(authors_mean(image, prior), theirs)

@@ -151,6 +151,8 @@ def test_settings_are_checked():
         NSS(samples=0)
     with pytest.raises(RecipeError, match="orderly"):
         LDGP(layout="ordered")
+    with pytest.raises(RecipeError, match="compare 'rainfree' is unknown; use rain-free or rain"):
+        NSS(compare="rainfree")
     with pytest.raises(DataError, match="RGB"):
         LDGP()(Batch(torch.zeros(1, 4, 8, 8)))
 
