@@ -17,6 +17,7 @@ from restorekit.data.crops import CropSource, Pixels
 from restorekit.data.imageset import ImageSet, RawSample
 from restorekit.engine.engine import Engine
 from restorekit.engine.feed import Feed
+from restorekit.engine.notices import notice_once
 from restorekit.engine.references import referencer_of
 from restorekit.engine.runtime import Runtime
 from restorekit.engine.task import size_rule_of
@@ -273,10 +274,14 @@ def _train(engine: Engine, batches: Iterable[Batch], stop: _EarlyStop | None, cl
 
 
 def _mean(found: Pixels | None, recipe: Recipe, image: Tensor, device: torch.device) -> Tensor:
-    """Return the mean [1, C, H, W] of the references [K, H, W, C], or of those that the prior gives now.
+    """Say so, and return the mean [1, C, H, W] of the references [K, H, W, C], or of those that the prior gives now.
 
     What 8 bits cannot hold of the image is added again.
     """
+    notice_once(
+        f"{recipe.name}: the budget is too small to learn an image of this size here; the result is the mean of its"
+        " references, as for every such image. A larger --budget-seconds or --budget-steps lets the network learn"
+    )
     if found is None:
         return references_mean(recipe, image, device)
     mean = torch.from_numpy(found.mean(axis=0, dtype=np.float32)).movedim(-1, 0)[None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 
 import click
 
@@ -11,3 +12,9 @@ def notice(text: str) -> None:
     """Print a warning to the error stream; under a launcher, on the first process only."""
     if os.environ.get("RANK", "0") == "0":
         click.echo(f"Warning: {text}", err=True)
+
+
+@cache
+def notice_once(text: str) -> None:
+    """Print a warning the first time that this process has it."""
+    notice(text)
