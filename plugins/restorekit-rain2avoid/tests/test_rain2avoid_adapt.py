@@ -42,16 +42,16 @@ def test_stops_when_the_held_out_references_no_longer_come_closer(monkeypatch):
 
 
 def test_early_stop_returns_the_weights_that_came_closest(monkeypatch):
-    from restorekit.engine import adapt as module
+    from restorekit.engine import earlystop as module
 
     seen = []
-    look = module._EarlyStop.look
+    look = module.EarlyStop.look
 
     def watched(self, step, network):
         look(self, step, network)
         seen.append(self.best)
 
-    monkeypatch.setattr(module._EarlyStop, "look", watched)
+    monkeypatch.setattr(module.EarlyStop, "look", watched)
     _, image = rainy_photograph(48, 48)
     network = adapt(single(adapt={"steps": 60, "patience": 20}), image[None], device="cpu", precision="fp32")
     held_out = references_of(image)[-1]
@@ -122,13 +122,13 @@ def test_without_rain_a_budget_that_ends_too_early_gives_the_input():
 
 
 def test_a_network_counts_after_enough_steps_and_when_it_did_all_of_them(monkeypatch):
-    from restorekit.engine import adapt as module
+    from restorekit.engine import earlystop as module
 
     _, image = rainy_photograph(48, 48)
     still = single(adapt={"steps": 2}, optim={"generator": {"lr": 1e-12}})
     assert isinstance(adapt(still, image[None], device="cpu"), torch.nn.Module)
     assert isinstance(adapt(single(adapt={"fallback": 0}), image[None], device="cpu", steps=1), torch.nn.Module)
-    monkeypatch.setattr(module._View, "astray", lambda *_: False)
+    monkeypatch.setattr(module.View, "astray", lambda *_: False)
     few = single(adapt={"fallback": 2})
     assert isinstance(adapt(few, image[None], device="cpu", steps=1), torch.Tensor)
     assert isinstance(adapt(few, image[None], device="cpu", steps=2), torch.nn.Module)
