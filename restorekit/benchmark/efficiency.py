@@ -217,7 +217,9 @@ def adaptive_cost(restorer: Any, seconds: list[float], growth: int | None, heigh
         memory=growth,  # it builds its network while it adapts
         device=device_name(restorer.device),
         precision=str(restorer.precision),
-        notes=("it trains on each image: latency includes that, MACs depend on the budget",),
+        notes=("it trains on each image: latency includes that, MACs depend on the budget",)
+        if restorer.info.learns
+        else (),
     )
 
 
