@@ -93,7 +93,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--picture", help="an image's path, relative to the README")
     parser.add_argument("--caption", default="degraded, restored, clean", help="what the picture shows")
     parser.add_argument("--readme", type=Path, default=README)
-    given = parser.parse_args(arguments)
+    given = parser.parse_intermixed_args(arguments)
     if len(given.command) != len(given.folders):
         parser.error(f"{len(given.folders)} folders need as many --command; {len(given.command)} were given")
     summaries = [json.loads((folder / "summary.json").read_text(encoding="utf-8")) for folder in given.folders]

@@ -130,8 +130,9 @@ def write_card(run: Path, summaries: list[Path]) -> Path:
 - Licence of these weights: {LICENCE}, because of the photographs that they learned from.
 - Trained with restorekit {facts["version"]} on {facts["data"]["images"]} clean photographs
   ({facts["data"]["label"]}), degraded on the fly by the synthesizer.
-- {status["step"]} steps (of the last command below; its best evaluation is what ships) in {status["seconds"] / 60:.0f} minutes on one core of a shared,
-  busy CPU ({platform.machine()}, bf16), torch {torch.__version__.split("+")[0]}, seed {recipe.seed}.
+- {status["step"]} steps (of the last command below; its best evaluation is what ships)
+  in {status["seconds"] / 60:.0f} minutes on one core of a shared, busy CPU
+  ({platform.machine()}, bf16), torch {torch.__version__.split("+")[0]}, seed {recipe.seed}.
 - Licences of the photographs, as stated: {DATA_LICENCE}.
 - Background-disjoint from every built-in test image: perceptual hashes of {notes["checked"]} photographs compared.
 - Perceptual (VGG16) term: {"in use" if "perceptual" in recipe.losses else "not used; its weights could not be had"}.
