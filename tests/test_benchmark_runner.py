@@ -288,7 +288,9 @@ def test_a_model_that_needs_no_weights_was_not_trained(dataset, models, tmp_path
 
     models.update(adapts=needs_none)
     report = runner.run("all", dataset, tmp_path / "out", budget_steps=3, limit=1)
-    assert report.summary.rows[1].source == "needs none"
+    row = report.summary.rows[1]
+    assert row.source == "needs none"
+    assert not row.row.cost.notes
 
 
 def test_unpaired_folder_gives_outputs_and_timings_only(dataset, models, tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
@@ -61,7 +60,7 @@ def load_generator(component: Component, file: WeightsFile) -> tuple[nn.Module, 
     return network, recipe
 
 
-def _info(component: Component, recipe: Recipe, weights: str, adaptive: bool) -> RestorerInfo:
+def _info(component: Component, recipe: Recipe, weights: str, adaptive: bool, learns: bool = True) -> RestorerInfo:
     full = model_recipe(registry(), component.id)
     return RestorerInfo(
         model=registry().unique_name(component),
@@ -70,6 +69,7 @@ def _info(component: Component, recipe: Recipe, weights: str, adaptive: bool) ->
         width=width_label(recipe, full),
         recipe_digest=recipe.digest(),
         adaptive=adaptive,
+        learns=learns,
     )
 
 
@@ -81,8 +81,7 @@ def _adaptive(component: Component, device: str, precision: str, budget: Budget 
 
     trained = recipe.adapt is None or recipe.adapt.output == "prediction"
     network = build_generator(recipe) if trained else None
-    info = _info(component, recipe, "learns each image" if trained else "needs none", adaptive=True)
-    info = replace(info, learns=trained)
+    info = _info(component, recipe, "learns each image" if trained else "needs none", adaptive=True, learns=trained)
     return AdaptiveRestorer(learn, budget, generator=network, device=device, precision=precision, info=info, **options)
 
 

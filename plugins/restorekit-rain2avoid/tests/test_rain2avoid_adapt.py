@@ -214,3 +214,13 @@ def test_plus_keeps_the_faithful_model_as_it_is():
     assert rain2avoid().adapt.output == "prediction"
     assert rain2avoid().prior.name == "nss"
     assert rain2avoid_plus().adapt.output == "references"
+
+
+def test_a_budget_that_ends_too_early_is_said_once(capsys):
+    from restorekit.engine.notices import notice_once
+
+    notice_once.cache_clear()
+    _, image = rainy_photograph(48, 48)
+    for _ in range(2):
+        adapt(single(adapt={"fallback": 2}), image[None], device="cpu", steps=1)
+    assert capsys.readouterr().err.count("the budget is too small") == 1
