@@ -15,7 +15,7 @@ CORRECTION_SCALE = 0.1
 def conv_relu(inside: int, outside: int, size: int = 3, stride: int = 1, dilation: int = 1) -> nn.Sequential:
     """Return a convolution that keeps the size (at stride 1), and a ReLU."""
     padding = dilation * (size - 1) // 2
-    return nn.Sequential(nn.Conv2d(inside, outside, size, stride, padding, dilation), nn.ReLU())
+    return nn.Sequential(nn.Conv2d(inside, outside, size, stride, padding, dilation), nn.ReLU(inplace=True))
 
 
 class SmoothUpsampling(nn.Module):
@@ -32,7 +32,7 @@ class SmoothUpsampling(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Return the larger features."""
         padded = F.pad(self.transposed(features), (1, 0, 1, 0), mode="reflect")
-        return F.relu(F.avg_pool2d(padded, 2, stride=1))
+        return F.relu(F.avg_pool2d(padded, 2, stride=1), inplace=True)
 
 
 def _carry_colours(layer: nn.Conv2d) -> None:

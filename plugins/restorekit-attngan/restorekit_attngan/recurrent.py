@@ -20,7 +20,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the refined features, not negative."""
-        return F.relu(F.relu(self.second(F.relu(self.first(features)))) + features)
+        inner = F.relu(self.first(features), inplace=True)
+        return F.relu(F.relu(self.second(inner), inplace=True) + features, inplace=True)
 
 
 class ConvLSTMCell(nn.Module):
@@ -47,7 +48,7 @@ class ConvLSTMCell(nn.Module):
         else:
             hidden, cell = state
             gates = self.gates(torch.cat((features, hidden), 1))
-        into, forget, candidate, out = gates.chunk(4, 1)
+        into, forget, candidate, out = _dense_quarters(gates)
         if self.peephole is not None:
             into = into + self.peephole[0] * cell
             forget = forget + self.peephole[1] * cell
@@ -55,6 +56,13 @@ class ConvLSTMCell(nn.Module):
         if self.peephole is not None:
             out = out + self.peephole[2] * cell
         return torch.sigmoid(out) * torch.tanh(cell), cell
+
+
+def _dense_quarters(gates: Tensor) -> list[Tensor]:
+    """Cut [B, 4 C, H, W] into four [B, C, H, W] without gaps: on gaps a CPU takes sigmoids one by one."""
+    last = gates.is_contiguous(memory_format=torch.channels_last)
+    layout = torch.channels_last if last else torch.contiguous_format
+    return [quarter.contiguous(memory_format=layout) for quarter in gates.chunk(4, 1)]
 
 
 class AttentiveRecurrentNetwork(nn.Module):
@@ -88,7 +96,7 @@ class AttentiveRecurrentNetwork(nn.Module):
         state: tuple[Tensor, Tensor] | None = None
         for _ in range(self.time_steps):
             from_map = F.conv2d(attention, self.stem.weight[:, 3:], padding=1)
-            state = self.lstm(self.blocks(F.relu(from_image + from_map)), state)
+            state = self.lstm(self.blocks(F.relu(from_image + from_map, inplace=True)), state)
             attention = self.to_map(state[0])
             maps.append(attention)
         return tuple(maps)
