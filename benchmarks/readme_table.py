@@ -49,7 +49,7 @@ def cells(row: Mapping[str, Any], protocols: list[str], headline: str) -> list[s
     """Return one row of the table; a model without scores says why in its last cell."""
     worse = row["share_worse"]
     cost = row["cost"] or {}
-    weights = f"trained on each image ({row['budget']})" if row["adaptive"] else row["weights"]
+    weights = f"trained on each image ({row['budget']})" if row["budget"] else row["weights"]
     return [
         row["title"],
         *(score(row, p) for p in protocols),

@@ -14,6 +14,7 @@ from restorekit.data.augment import augment
 from restorekit.engine.batchnorm import synchronise, together
 from restorekit.engine.buffers import Buffers
 from restorekit.engine.guard import Guard, Trouble, finite_terms
+from restorekit.engine.learning import Learning
 from restorekit.engine.order import step_seed
 from restorekit.engine.runtime import Runtime
 from restorekit.engine.schedule import rate_factor
@@ -56,6 +57,7 @@ class Engine:
                 synchronise(network)
             network.to(memory_format=torch.channels_last)
             network.train()
+        self.learning = Learning(self.task.networks, recipe.frozen)
         self.ema = ModelEmaV3(self.generator, decay=recipe.ema) if recipe.ema else None
         self.updaters = {phase.name: self._updater(phase) for phase in self.task.phases}
         if compiled:
@@ -86,6 +88,7 @@ class Engine:
     def step(self, step: int, batch: Batch) -> None:
         """Train on this process's part of the batch of `step`, given as uint8 on the CPU."""
         micros = self.prepare(step, batch)
+        self.learning.rest()
         self.buffers.remember()
         factor = rate_factor(self.recipe.schedule, step, self.recipe.steps)
         due = [phase for phase in self.task.phases if phase.due(step)]
@@ -109,7 +112,7 @@ class Engine:
         """Run the generator once for all phases, where the recipe allows it and it saves a pass."""
         if not self.task.share_forward or len(due) < 2:
             return None
-        self.generator.requires_grad_(True)
+        self.learning.only("generator")
         with self.runtime.autocast():
             return self.task.forward(self.wrapped, micros[0])
 
@@ -127,8 +130,7 @@ class Engine:
         return {n: (self.wrapped if n == phase.trains else self.task.networks)[n] for n in self.wrapped}
 
     def _phase(self, phase: TaskPhase, step: int, factor: float, micros: list[Batch], shared: Output | None) -> None:
-        for name, network in self.task.networks.items():
-            network.requires_grad_(name == phase.trains)
+        self.learning.only(phase.trains)
         updater = self.updaters[phase.name]
         finite: list[Tensor] = []
         for index, micro in enumerate(micros):

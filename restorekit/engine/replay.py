@@ -98,8 +98,8 @@ def find_culprit(engine: Engine, phase_name: str, step: int, batch: Batch) -> st
     """
     phase = next(p for p in engine.task.phases if p.name == phase_name)
     watch = _Watch()
+    engine.learning.only(phase.trains)
     for name, network in engine.task.networks.items():
-        network.requires_grad_(name == phase.trains)
         watch.module(name, network)
     for name, (_, loss) in engine.task.losses[phase.name].items():
         if isinstance(loss, nn.Module):

@@ -32,7 +32,8 @@ class Recipe(Part):
     `name` and `task` say what it is. Without `discriminator` it trains in one phase. `clip_norm` (0: off)
     bounds the norm of each phase's gradient; `ema` (0: off) is the decay of the averaged weights that
     are evaluated and saved; `accumulate` splits each batch in so many micro-batches; `sync_batch_norm` lets batch
-    norms see the batch over all processes, not only each its own part.
+    norms see the batch over all processes, not only each its own part; `frozen` names modules of the generator that
+    stay as they are (such as those that `--init` brought).
 
     Raises `RecipeError` from `Recipe.read`; direct construction raises pydantic's ``ValidationError``.
     """
@@ -54,6 +55,7 @@ class Recipe(Part):
     clip_norm: Annotated[float, Field(ge=0)] = 0.0
     ema: Fraction = 0.0
     sync_batch_norm: bool = False
+    frozen: tuple[str, ...] = ()
     seed: NonNegativeInt = 0
     eval_every: PositiveInt = 1000
     save_every: PositiveInt = 1000
@@ -89,8 +91,9 @@ class Recipe(Part):
     def digest(self) -> str:
         """Return a short hash of all fields, the recipe's identity in cards and tables."""
         values = self.plain()
-        if not self.sync_batch_norm:  # the field came later; recipes without it keep their identity
-            del values["sync_batch_norm"]
+        for later in ("sync_batch_norm", "frozen"):  # recipes without these fields keep their identity
+            if not values[later]:
+                del values[later]
         text = json.dumps(values, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
