@@ -12,12 +12,16 @@ import torch
 from PIL import Image
 from scipy import ndimage
 
+from restorekit.data.augment import augment
 from restorekit.data.builtin import photos
 from restorekit.data.builtin.sets import builtin_pairs
 from restorekit.data.synthesis import add_drops, add_streaks, presets, synthesize
+from restorekit.data.synthesis.defocus import defocus
 from restorekit.data.synthesis.raindrops import DROPS
 from restorekit.data.synthesis.streaks import HEAVY, LIGHT, PRESETS, REAL
 from restorekit.errors import DataError, UnknownNameError
+from restorekit.recipe.parts import Data, Synthesis
+from restorekit.types import Batch
 
 CASES = [("raindrop", "drops"), *[("rain-streak", name) for name in PRESETS]]
 
@@ -280,3 +284,35 @@ def test_builtin_sets_are_fixed(task, low, high, mean):
     assert low < min(scores)
     assert max(scores) < high
     assert np.mean(scores) == pytest.approx(mean, abs=0.01)
+
+
+def test_defocus_softens_the_chosen_images_and_no_others() -> None:
+    clean = torch.rand(64, 3, 48, 40, generator=torch.Generator().manual_seed(0))
+    key = torch.arange(64)
+    soft = defocus(clean, key, 0.5)
+    assert soft.shape == clean.shape
+    kept = (soft == clean).flatten(1).all(1)
+    assert 0.3 < kept.float().mean() < 0.7
+    torch.testing.assert_close(soft.mean((1, 2, 3)), clean.mean((1, 2, 3)), atol=0.02, rtol=0)
+    rough = (clean.diff(dim=-1).square().mean((1, 2, 3)), soft.diff(dim=-1).square().mean((1, 2, 3)))
+    assert float((rough[1] / rough[0])[~kept].median()) < 0.5
+    torch.testing.assert_close(defocus(clean[7:9], key[7:9], 0.5), soft[7:9])
+
+
+def test_defocus_takes_crops_smaller_than_its_kernel() -> None:
+    clean = torch.rand(4, 3, 9, 12)
+    assert torch.isfinite(defocus(clean, torch.arange(4), 1.0)).all()
+
+
+def test_a_recipe_trains_on_defocused_clean_images() -> None:
+    """The clean image is the defocused one: nothing asks the network to sharpen."""
+    clean = (torch.rand(4, 3, 48, 48) * 255).to(torch.uint8)
+    batch = Batch(clean, key=torch.arange(4))
+    sharp, soft = (
+        augment(batch, Data(crop=48, synthesis=Synthesis(task="raindrop", defocus=share))) for share in (0.0, 1.0)
+    )
+    assert soft.clean is not None
+    assert sharp.clean is not None
+    assert soft.clean.diff(dim=-1).abs().mean() < 0.8 * sharp.clean.diff(dim=-1).abs().mean()
+    dry = soft.mask == 0
+    assert float((soft.degraded - soft.clean).abs().amax(1, keepdim=True)[dry].median()) < 0.05

@@ -11,6 +11,7 @@ from kornia.geometry.transform import hflip, vflip
 from torch import Tensor
 
 from restorekit.data.synthesis import synthesize
+from restorekit.data.synthesis.defocus import defocus
 from restorekit.random import uniform
 from restorekit.recipe.parts import Augment, Data
 from restorekit.types import Batch
@@ -81,6 +82,8 @@ def augment(batch: Batch, data: Data) -> Batch:
         batch = _brightness(batch, data.augment.brightness, key)
     if data.synthesis:
         clean = batch.degraded if batch.clean is None else batch.clean
+        if data.synthesis.defocus:
+            clean = defocus(clean, key, data.synthesis.defocus)
         degraded, mask = synthesize(clean, key, data.synthesis.task, data.synthesis.preset)
         batch = batch.replace(degraded=degraded, clean=clean, mask=mask)
     if data.augment.drops:

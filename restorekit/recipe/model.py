@@ -91,9 +91,11 @@ class Recipe(Part):
     def digest(self) -> str:
         """Return a short hash of all fields, the recipe's identity in cards and tables."""
         values = self.plain()
-        for later in ("sync_batch_norm", "frozen"):  # recipes without these fields keep their identity
-            if not values[later]:
-                del values[later]
+        tables = (values, values["data"].get("synthesis", {}))
+        for later in ("sync_batch_norm", "frozen", "defocus"):  # recipes without these fields keep their identity
+            for table in tables:
+                if not table.get(later, True):
+                    del table[later]
         text = json.dumps(values, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 

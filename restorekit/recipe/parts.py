@@ -136,10 +136,14 @@ class Augment(Part):
 
 
 class Synthesis(Part):
-    """Degrade clean photographs while training: by `task`, with a `preset` of that synthesizer."""
+    """Degrade clean photographs while training: by `task`, with a `preset` of that synthesizer.
+
+    `defocus`: share of the crops that are first put out of focus, in whole or to one side, as clean images too.
+    """
 
     task: Literal["raindrop", "rain-streak"]
     preset: str | None = None
+    defocus: Fraction = 0.0
 
 
 class Data(Part):
