@@ -209,6 +209,20 @@ def test_the_commands_add_list_path_and_verify(file, own_folder):
         run.invoke(command, ["add", MODEL, str(file)], catch_exceptions=False)
 
 
+def test_adding_weights_to_themselves_or_outside_the_folder_is_refused(file, own_folder):
+    def add(*options):
+        CliRunner().invoke(command, ["add", MODEL, *map(str, options)], catch_exceptions=False)
+
+    add(file, "--name", "mine")
+    with pytest.raises(WeightsError, match="very file"):
+        add("mine", "--name", "mine", "--force")
+    for name in ("../mine", "a/b", ".."):
+        with pytest.raises(WeightsError, match="without folders"):
+            add(file, "--name", name)
+    assert [path.name for path in own_folder.iterdir()] == ["mine.safetensors"]
+    assert file_sha256(own_folder / "mine.safetensors") == file_sha256(file)
+
+
 def test_import_writes_a_file_that_restores(tmp_path, network):
     foreign, target = tmp_path / "foreign.pth", tmp_path / "mine.safetensors"
     torch.save(network.state_dict(), foreign)
