@@ -111,6 +111,15 @@ def test_what_is_not_there_is_said_with_what_to_do(component):
         find_weights(component, "nothing-of-that-name")
 
 
+def test_the_models_own_name_gives_the_weights_that_it_has(component, own_folder, recipe, network):
+    assert find_weights(component, MODEL) == find_weights(component)
+    own_folder.mkdir()
+    save_weights(own_folder / f"{MODEL}.safetensors", network, recipe)
+    assert find_weights(component, MODEL).path == own_folder / f"{MODEL}.safetensors"
+    with pytest.raises(WeightsError, match="has no weights"):
+        find_weights(registry().find("model", "rain2avoid"), "rain2avoid")
+
+
 def test_a_hub_address_without_network_is_a_clear_error(component, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(WeightsError, match="Without network"):
