@@ -73,8 +73,8 @@ def load_weights(path: Path, network: nn.Module) -> None:
     fit(network, _read_state(path), str(path))
 
 
-def start_from(path: Path, network: nn.Module) -> None:
-    """Take from a weights file what agrees with the network in name and shape, and leave the rest as it is.
+def start_from(path: Path, network: nn.Module) -> list[str]:
+    """Take from a weights file what agrees with the network in name and shape; return the names of the rest.
 
     Raises `WeightsError` when nothing agrees.
     """
@@ -86,6 +86,7 @@ def start_from(path: Path, network: nn.Module) -> None:
             " generator, with the same width"
         )
     network.load_state_dict(own | found)
+    return [name for name in own if name not in found]
 
 
 def read_foreign(path: Path) -> dict[str, Tensor]:
