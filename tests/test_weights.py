@@ -172,6 +172,13 @@ class _Evil:
         return (print, ("code was run",))
 
 
+def test_a_damaged_foreign_file_is_refused(tmp_path, file):
+    foreign = tmp_path / "foreign.safetensors"
+    foreign.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(WeightsError, match="not a readable safetensors file"):
+        read_foreign(foreign)
+
+
 def test_a_pickle_with_code_is_refused_and_not_run(tmp_path, capsys):
     path = tmp_path / "evil.pth"
     path.write_bytes(pickle.dumps({"weight": _Evil()}))

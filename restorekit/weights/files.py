@@ -65,7 +65,9 @@ def _read_state(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise WeightsError(f"{path} cannot be read: {error}") from error
+        raise WeightsError(
+            f"{path} is not a readable safetensors file ({error}); copy it again, or give other weights"
+        ) from error
 
 
 def load_weights(path: Path, network: nn.Module) -> None:
@@ -95,7 +97,7 @@ def read_foreign(path: Path) -> dict[str, Tensor]:
     Raises `WeightsError` when the file holds more than tensors, or is not a state dict.
     """
     if path.suffix == ".safetensors":
-        return load_file(path)
+        return _read_state(path)
     try:
         value = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
