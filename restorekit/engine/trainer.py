@@ -126,13 +126,17 @@ class Trainer:
     def run(self, on_step: OnStep) -> RunResult:
         """Train to the last step, or until a signal or `max_steps` ends it; saves in every case."""
         last = min(self.recipe.steps, self.options.max_steps or self.recipe.steps)
-        with self._stop:
-            self._first(last)
-            code: int | None = None
-            while self.step < last and code is None:
-                code = self._train(last, on_step)
-            self._log()
-            self._save()
+        try:
+            with self._stop:
+                self._first(last)
+                code: int | None = None
+                while self.step < last and code is None:
+                    code = self._train(last, on_step)
+                self._log()
+                self._save()
+        finally:
+            if self.profiler:
+                self.profiler.close()
         report = self.profiler.report() if self.profiler else ""
         bad = dict(item for found in self.runtime.gather([self.bad.messages]) for item in found.items())
         completed = self.step >= self.recipe.steps
