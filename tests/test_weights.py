@@ -116,7 +116,7 @@ def test_the_models_own_name_gives_the_weights_that_it_has(component, own_folder
     own_folder.mkdir()
     save_weights(own_folder / f"{MODEL}.safetensors", network, recipe)
     assert find_weights(component, MODEL).path == own_folder / f"{MODEL}.safetensors"
-    with pytest.raises(WeightsError, match="has no weights"):
+    with pytest.raises(WeightsError, match="has no weights and needs none to restore"):
         find_weights(registry().find("model", "rain2avoid"), "rain2avoid")
 
 

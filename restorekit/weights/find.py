@@ -113,9 +113,10 @@ def find_weights(component: Component, weights: str | Path | None = None) -> Wei
         return WeightsFile(own, "user folder")
     shipped = shipped_weights(component.entry)
     if shipped is None:
+        needs = " and needs none to restore, because it adapts to each image" if component.entry.adapts else ""
         raise WeightsError(
-            f"model {name!r} has no weights; train it with `restorekit train {name} --data FOLDER -o RUN` and give"
-            " --weights RUN"
+            f"model {name!r} has no weights{needs}; train it with `restorekit train {name} --data FOLDER -o RUN` and"
+            " give --weights RUN"
         )
     verify(shipped)
     plugin = component.plugin
