@@ -36,6 +36,9 @@ def _touch(folder, *names):
         (["norain-003.png"], ["rain-003", "rain-004"], [0, None]),
         (["a.png", "a_2.png"], ["a", "a-2"], [0, 1]),
         (["0_rain.png", "0.txt"], ["0"], [0]),
+        (["é 1.png", "è 1.png", "雨_out.png", "雪.png"], ["è 1", "é 1", "雨", "雪"], [1, 0, 2, 3]),
+        (["e\u0301té.png"], ["ete", "\xe9t\xe9"], [None, 0]),
+        (["雪.png", "1.png"], ["雨", "1"], [None, 1]),
     ],
 )
 def test_matching(tmp_path, files, names, expected):

@@ -318,6 +318,15 @@ def test_an_existing_import_stays_unless_forced(root, tmp_path):
     assert sorted(path.name for path in root.iterdir()) == ["rain100l"]
 
 
+def test_installed_files_are_not_replaced_by_links_to_themselves(root, tmp_path):
+    fill(tmp_path / "one", "test/rainy/a.png", "test/gt/a.png")
+    (record,) = import_set(rain100l, tmp_path / "one")
+    for source in (root / "rain100l", record.folder):
+        with pytest.raises(DataError, match=r"installed files of rain100l.*nothing was changed"):
+            import_set(rain100l, source, ImportOptions(link=True, force=True))
+    assert [image_size(path) for path in (record.pairs[0].degraded, record.pairs[0].clean)] == [(6, 8), (6, 8)]
+
+
 def test_links_point_to_the_source(root, tmp_path):
     source = rain100l_part(tmp_path, range(1, 3))
     (record,) = import_set(rain100l, source, ImportOptions(link=True))
@@ -496,8 +505,10 @@ def test_a_truncated_archive_leaves_nothing(root, tmp_path, name):
     archive = make_archive(tmp_path / name, rain100l_part(tmp_path, range(1, 30)))
     data = archive.read_bytes()
     archive.write_bytes(data[: len(data) // 2])
-    with pytest.raises(DataError, match="damaged or incomplete"):
+    with pytest.raises(DataError, match="damaged or incomplete") as caught:
         import_set(rain100l, archive)
+    assert "\n" not in str(caught.value)
+    assert "not a gzip file" not in str(caught.value)  # what a zip file was then taken for
     assert list(root.iterdir()) == []
 
 

@@ -127,6 +127,32 @@ def test_16_bit_tiff_keeps_the_inner_exif_directories(tmp_path):
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "b.tif"), picture.pixels)
 
 
+TEXTS = {270: "Grün".encode(), 305: b"Lightroom 6", 315: "Jürgen".encode("latin-1"), 33432: "© 雨".encode()}
+
+
+@pytest.mark.parametrize("suffix", ["tif", "jpg", "png", "webp", "deep.tif"])
+def test_texts_keep_their_bytes_into_and_out_of_tiff(tmp_path, suffix, caplog):
+    source, tags = tmp_path / f"a.{suffix}", Image.Exif()
+    for tag, text in TEXTS.items():
+        tags[tag] = text
+    if suffix == "deep.tif":
+        extra = [(tag, 2, 0, text, True) for tag, text in TEXTS.items() if tag != 305]
+        pixels = noise(4, 5, 3, dtype=np.uint16)
+        tifffile.imwrite(source, pixels, photometric="rgb", metadata=None, software=TEXTS[305], extratags=extra)
+    else:
+        Image.fromarray(noise(4, 5, 3)).save(source, exif=tags)
+    for target in (tmp_path / "b.tif", tmp_path / "b.png"):
+        through(source, target)
+        found = Image.open(target).getexif()
+        assert {tag: found[tag].encode("latin-1") for tag in TEXTS} == TEXTS
+    assert not caplog.records
+
+
+def test_a_tiff_does_not_name_a_program_that_its_source_did_not(tmp_path):
+    images.write_picture(tmp_path / "a.tif", images.Picture(noise(4, 5, 3)))
+    assert 305 not in Image.open(tmp_path / "a.tif").getexif()
+
+
 def test_premultiplied_16_bit_tiff_is_straightened(tmp_path):
     premultiplied = np.array([[[10000, 20000, 0, 32768]]], np.uint16)
     tifffile.imwrite(

@@ -59,6 +59,10 @@ def test_recipes_are_frozen():
         ({"optim": {"generator": {"learning_rate": 1}}}, "no field 'optim.generator.learning_rate'"),
         ({"data": {"augment": {"flips": True}}}, "Did you mean 'flip'? Allowed here: flip, vertical_flip"),
         ({"steps": 0}, "field 'steps': Input should be greater than or equal to 1 (given: 0)"),
+        (
+            {"frozen": "body"},
+            """field 'frozen': Input should be a list, such as ["a", "b"] or [1, 2] (given: 'body')""",
+        ),
         ({"task": "fog"}, "'raindrop' or 'rain-streak' (given: 'fog')"),
         ({"losses": {}}, "field 'losses'"),
         ({"generator": {"width": 3}}, "field 'generator.name' is missing; give it a value"),

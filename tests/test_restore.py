@@ -136,12 +136,28 @@ def test_a_path_gives_a_pillow_image_and_restore_file_keeps_16_bits(tmp_path):
         (torch.zeros(3, 4, 4, dtype=torch.int64), "int64"),
         (torch.full((3, 4, 4), float("inf")), "infinite"),
         (Image.new("F", (3, 3)), "'F'"),
+        (Image.new("RGB", (0, 3)), "at least one pixel"),
         ([[1, 2], [3, 4]], "list"),
     ],
 )
 def test_bad_input_is_refused(image, words):
     with pytest.raises(ImageError, match=words):
         halver().restore(image)
+
+
+@pytest.mark.parametrize("dtype", [">u2", "<u2", ">f4", ">f8"])
+def test_arrays_of_either_byte_order_give_the_same_values(dtype):
+    native = np.random.default_rng(0).random((4, 5, 3)).astype(np.float32)
+    if dtype[1] == "u":
+        native = (native * 65535).astype(np.uint16)
+    restored = halver().restore(native.astype(dtype))
+    assert restored.dtype == np.dtype(dtype)
+    np.testing.assert_array_equal(restored.astype(native.dtype), halver().restore(native))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_tensor_that_requires_gradients_is_restored_without_them():
+    assert not halver().restore(torch.rand(3, 4, 4, requires_grad=True)).requires_grad
 
 
 @pytest.mark.parametrize("bad", [torch.zeros(1, 4, 4), torch.zeros(3, 4, 4, dtype=torch.uint8), torch.zeros(3, 0, 4)])

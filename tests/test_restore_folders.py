@@ -151,6 +151,21 @@ def test_a_single_file_may_be_given_a_name_and_a_format(photos, tmp_path, restor
         plan_jobs([photos], tmp_path / "out", format="gif")
 
 
+def test_a_name_and_a_format_that_contradict_each_other_are_refused(photos, tmp_path, restorer):
+    with pytest.raises(DataError, match=r"x\.jpg: its name and --format png say two formats"):
+        restore_paths([photos / "a.png"], tmp_path / "x.jpg", restorer, format="png")
+    restore_paths([photos / "a.png"], tmp_path / "x.jpg", restorer, format="jpeg")
+    assert names(tmp_path)[-1] == "x.jpg"
+
+
+def test_16_bits_that_a_format_cannot_hold_are_noted(tmp_path, restorer):
+    source = tmp_path / "deep.png"
+    Image.fromarray(np.full((4, 5), 40000, np.uint16)).save(source)
+    for suffix, count in (("png", 0), ("tiff", 0), ("jpg", 1), ("webp", 1)):
+        notes = restore_paths([source], tmp_path / "out", restorer, format=suffix).notes
+        assert [path for path, note in notes if "16 bits were rounded to 8" in note] == [source] * count
+
+
 def test_folders_need_not_recurse(photos, tmp_path):
     jobs = plan_jobs([photos], tmp_path / "out", recursive=False)
     assert [job.source.name for job in jobs] == ["a.png", "b.jpg"]

@@ -111,6 +111,15 @@ def test_what_is_not_there_is_said_with_what_to_do(component):
         find_weights(component, "nothing-of-that-name")
 
 
+def test_the_models_own_name_gives_the_weights_that_it_has(component, own_folder, recipe, network):
+    assert find_weights(component, MODEL) == find_weights(component)
+    own_folder.mkdir()
+    save_weights(own_folder / f"{MODEL}.safetensors", network, recipe)
+    assert find_weights(component, MODEL).path == own_folder / f"{MODEL}.safetensors"
+    with pytest.raises(WeightsError, match="has no weights and needs none to restore"):
+        find_weights(registry().find("model", "rain2avoid"), "rain2avoid")
+
+
 def test_a_hub_address_without_network_is_a_clear_error(component, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(WeightsError, match="Without network"):
@@ -163,6 +172,13 @@ class _Evil:
         return (print, ("code was run",))
 
 
+def test_a_damaged_foreign_file_is_refused(tmp_path, file):
+    foreign = tmp_path / "foreign.safetensors"
+    foreign.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(WeightsError, match="not a readable safetensors file"):
+        read_foreign(foreign)
+
+
 def test_a_pickle_with_code_is_refused_and_not_run(tmp_path, capsys):
     path = tmp_path / "evil.pth"
     path.write_bytes(pickle.dumps({"weight": _Evil()}))
@@ -207,6 +223,20 @@ def test_the_commands_add_list_path_and_verify(file, own_folder):
     assert "files verified" in run.invoke(command, ["verify"], catch_exceptions=False).output
     with pytest.raises(WeightsError, match="--force"):
         run.invoke(command, ["add", MODEL, str(file)], catch_exceptions=False)
+
+
+def test_adding_weights_to_themselves_or_outside_the_folder_is_refused(file, own_folder):
+    def add(*options):
+        CliRunner().invoke(command, ["add", MODEL, *map(str, options)], catch_exceptions=False)
+
+    add(file, "--name", "mine")
+    with pytest.raises(WeightsError, match="very file"):
+        add("mine", "--name", "mine", "--force")
+    for name in ("../mine", "a/b", ".."):
+        with pytest.raises(WeightsError, match="without folders"):
+            add(file, "--name", name)
+    assert [path.name for path in own_folder.iterdir()] == ["mine.safetensors"]
+    assert file_sha256(own_folder / "mine.safetensors") == file_sha256(file)
 
 
 def test_import_writes_a_file_that_restores(tmp_path, network):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,8 +16,11 @@ _SHOWN = 5
 
 
 def words_of(stem: str) -> Words:
-    """Return the letters-and-digits parts of a stem in lower case: ``Rain-003_out`` -> rain, 003, out."""
-    return tuple(re.findall(r"[a-z0-9]+", stem.lower()))
+    """Return the letters-and-digits parts of a stem in lower case: ``Rain-003_out`` -> rain, 003, out.
+
+    Letters of any alphabet count, in one Unicode form: some file systems store an accent apart from its letter.
+    """
+    return tuple(re.findall(r"[^\W_]+", unicodedata.normalize("NFC", stem).lower()))
 
 
 def image_files(folder: Path) -> list[Path]:

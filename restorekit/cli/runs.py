@@ -9,21 +9,32 @@ from typing import Any
 import click
 
 from restorekit.cli.listing import echo_json, echo_table
-from restorekit.errors import DataError
+from restorekit.errors import DataError, RestorekitError
 from restorekit.recipe import Recipe
 from restorekit.recipe.toml import read_recipe_file
 
 FOLDER = click.Path(path_type=Path)
 
 
+def _values(path: Path) -> dict[str, Any]:
+    """Return the values of a JSON file of a run; none when there is no such file."""
+    if not path.exists():
+        return {}
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is damaged ({error}); move it away, and the run is shown without it") from error
+    if not isinstance(values, dict):
+        raise DataError(f"{path} is damaged (it holds no table); move it away, and the run is shown without it")
+    return values
+
+
 def _read(run: Path) -> tuple[Recipe, dict[str, Any], dict[str, Any]]:
-    """Return recipe, facts and status of a run. Raises `DataError` when the folder holds none."""
+    """Return recipe, facts and status of a run. Raises `DataError` when the folder holds none or it is damaged."""
     recipe = run / "recipe.toml"
     if not recipe.is_file():
         raise DataError(f"{run} is not a run: it has no recipe.toml; give a folder that `restorekit train` made")
-    parts = [run / "run.json", run / "status.json"]
-    facts, status = (json.loads(p.read_text(encoding="utf-8")) if p.exists() else {} for p in parts)
-    return read_recipe_file(recipe), facts, status
+    return read_recipe_file(recipe), _values(run / "run.json"), _values(run / "status.json")
 
 
 def _row(run: Path) -> dict[str, Any]:
@@ -51,14 +62,28 @@ def command() -> None:
     """List, show, plot and compare training runs."""
 
 
+def _rows(folder: Path) -> list[dict[str, Any]]:
+    """Return what there is to say of each run in a folder. One that cannot be read is a warning."""
+    rows = []
+    for path in sorted(folder.glob("*/recipe.toml")):
+        try:
+            rows.append(_row(path.parent))
+        except RestorekitError as error:
+            click.echo(f"Warning: {path.parent} is left out: {error}", err=True)
+    return rows
+
+
 @command.command("list")
 @click.argument("folder", type=FOLDER, default=Path("runs"))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_runs(folder: Path, as_json: bool) -> None:
     """List the runs in FOLDER."""
-    rows = [_row(path.parent) for path in sorted(folder.glob("*/recipe.toml"))]
+    rows = _rows(folder)
     if as_json:
         echo_json(rows)
+        return
+    if not rows:
+        click.echo(f"No runs in {folder}. Give a folder that holds folders which `restorekit train` made.")
         return
     table = [
         [Path(r["run"]).name, r["recipe"], r["data"], f"{r['step']}/{r['steps']}", f"{r['hours']:.2f}", _best(r)]

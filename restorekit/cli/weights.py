@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 import click
@@ -68,6 +68,8 @@ def path_of(model: str, weights: str | None) -> None:
 
 
 def _target(name: str, force: bool) -> Path:
+    if Path(name).name != name or name in ("", ".."):
+        raise WeightsError(f"--name {name!r} is not the name of a file; give one without folders, such as 'mine'")
     target = user_folder() / f"{name}{SUFFIX}"
     if target.exists() and not force:
         raise WeightsError(f"{target} exists; give --force to replace it, or another --name")
@@ -82,13 +84,16 @@ def _target(name: str, force: bool) -> Path:
 @click.option("--force", is_flag=True, help="Replace a file of the same name.")
 def add(model: str, source: str, name: str | None, force: bool) -> None:
     """Copy weights (a file or a run folder) into your weights folder, after loading them once."""
+    from restorekit.engine.checkpoint import write_atomically
     from restorekit.restore.load import load_generator
 
     component = registry().find("model", model)
     file = find_weights(component, source)
     load_generator(component, file)
     target = _target(name or component.entry.name, force)
-    shutil.copyfile(file.path, target)
+    if target.exists() and target.samefile(file.path):
+        raise WeightsError(f"{target} is the very file that was to be added; give another SOURCE or another --name")
+    write_atomically(target, lambda beside: copyfile(file.path, beside))
     click.echo(f"{target}  (use it with --model {model}" + (f" --weights {name})" if name else ")"))
 
 

@@ -131,7 +131,8 @@ def _readable(archive: Path) -> Iterator[None]:
     try:
         yield
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, LZMAError, EOFError) as error:
-        raise DataError(f"{archive}: the archive is damaged or incomplete ({error}). Get it again.") from error
+        why = " ".join(str(error).split())
+        raise DataError(f"{archive}: the archive is damaged or incomplete ({why}). Get it again.") from error
     except (RuntimeError, NotImplementedError) as error:  # zipfile: a password, or an unknown compression
         raise DataError(f"{archive}: cannot be unpacked ({error}). Unpack it yourself and give the folder.") from error
 
@@ -142,6 +143,7 @@ def unpack_images(archive: Path, target: Path, limits: Limits | None = None) -> 
     Raises `DataError` for a damaged archive, unsafe members or exceeded limits, `OSError` when writing fails;
     what was written so far is the caller's to remove.
     """
-    unpack: _Unpack = _unzip if zipfile.is_zipfile(archive) else _untar
+    named_zip = archive.suffix.lower() == ".zip" and not tarfile.is_tarfile(archive)
+    unpack: _Unpack = _unzip if named_zip or zipfile.is_zipfile(archive) else _untar
     with _readable(archive):
         unpack(archive, target, _Budget(archive, limits or Limits()))

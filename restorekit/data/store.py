@@ -229,7 +229,7 @@ def import_set(card: DatasetCard, source: Path | str, options: ImportOptions | N
     imported.
     """
     source, options, root = Path(source), options or ImportOptions(), data_root()
-    _check_source(source, options)
+    _check_source(source, options, root / card.name)
     with writing(root):
         root.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=f".incoming-{card.name}-", dir=root))
@@ -240,13 +240,18 @@ def import_set(card: DatasetCard, source: Path | str, options: ImportOptions | N
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _check_source(source: Path, options: ImportOptions) -> None:
+def _check_source(source: Path, options: ImportOptions, home: Path) -> None:
     if not source.exists():
         raise DataError(f"{source}: no such file or folder.")
     if source.is_file() and not is_archive(source):
         raise DataError(f"{source}: not an archive that can be imported; use a folder or {', '.join(SUFFIXES)}.")
     if source.is_file() and options.link:
         raise DataError(f"{source}: --link needs a folder; the files of an archive cannot be linked to.")
+    if options.link and source.resolve().is_relative_to(home.resolve()):
+        raise DataError(
+            f"{source}: these are the installed files of {home.name}; links to them would replace them and lead"
+            " nowhere. Leave --link out, or give the folder that they came from; nothing was changed."
+        )
 
 
 def _import(card: DatasetCard, source: Path, options: ImportOptions, root: Path, staging: Path) -> list[Installed]:

@@ -182,14 +182,15 @@ class Engine:
         factor = rate_factor(self.recipe.schedule, step, self.recipe.steps)
         return {f"lr/{name}": updater.base_rate * factor for name, updater in self.updaters.items()}
 
-    def start_from(self, weights: Path) -> None:
-        """Start the generator from a weights file, as far as names and shapes agree.
+    def start_from(self, weights: Path) -> list[str]:
+        """Start the generator from a weights file, as far as names and shapes agree; return the names of the rest.
 
         Raises `WeightsError` when nothing agrees.
         """
-        start_from(weights, self.generator)
+        rest = start_from(weights, self.generator)
         if self.ema is not None:
             self.ema.module.load_state_dict(self.generator.state_dict())
+        return rest
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that the following steps depend on."""

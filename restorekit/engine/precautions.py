@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torch import nn
 
 from restorekit.data.imageset import ImageSet
 from restorekit.data.leaks import find_leaks
+from restorekit.data.pairing import listing
 from restorekit.engine.batchnorm import BATCH_NORMS, SyncedBatchNorm
 from restorekit.engine.notices import notice
 from restorekit.errors import DataError
@@ -70,4 +72,16 @@ def warn_of_splitting(recipe: Recipe, networks: Mapping[str, nn.Module], process
     notice(
         f"recipe {recipe.name!r} uses {found}, which see each process's and micro-batch's part alone: over"
         f" {processes} x {recipe.accumulate} parts its results differ from those of a whole batch{remedy}"
+    )
+
+
+def warn_of_start(weights: Path, generator: nn.Module, rest: Sequence[str]) -> None:
+    """Warn when weights to start from fit the generator in part only: `rest` names what starts anew."""
+    if not rest:
+        return
+    count = len(generator.state_dict())
+    notice(
+        f"{weights} fits {count - len(rest)} of the {count} tensors of {type(generator).__name__}; these start anew:"
+        f" {listing(rest)}. If they should not, give the generator the settings of the weights, such as"
+        " --set generator.width=16"
     )

@@ -44,6 +44,11 @@ class Profiler:
         self._trace.stop()
         self._trace.export_chrome_trace(str(self.path))
 
+    def close(self) -> None:
+        """Stop a trace that the session ended in: one that still runs crashes the process when that exits."""
+        if self._started and not self._total:
+            self._trace.stop()
+
     def report(self) -> str:
         """Return the summary, or why there is none."""
         if not self._total:

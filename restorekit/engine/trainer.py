@@ -19,7 +19,7 @@ from restorekit.engine.notices import notice
 from restorekit.engine.options import OnStep, Options, RunResult
 from restorekit.engine.order import sample_key
 from restorekit.engine.pictures import save_curves, save_samples
-from restorekit.engine.precautions import warn_of_batch, warn_of_leaks, warn_of_splitting
+from restorekit.engine.precautions import warn_of_batch, warn_of_leaks, warn_of_splitting, warn_of_start
 from restorekit.engine.profiling import Profiler
 from restorekit.engine.references import referencer_of
 from restorekit.engine.replay import find_culprit
@@ -75,7 +75,7 @@ class Trainer:
         self.rollbacks: int = progress.get("rollbacks", 0)
         self._salt()
         if self.step == 0 and options.init:
-            self.engine.start_from(options.init)
+            warn_of_start(options.init, self.engine.generator, self.engine.start_from(options.init))
         if self.step == 0 and self.runtime.main:
             warn_of_batch(recipe, images)
             warn_of_splitting(recipe, self.engine.task.networks, self.runtime.share.world)
@@ -126,13 +126,17 @@ class Trainer:
     def run(self, on_step: OnStep) -> RunResult:
         """Train to the last step, or until a signal or `max_steps` ends it; saves in every case."""
         last = min(self.recipe.steps, self.options.max_steps or self.recipe.steps)
-        with self._stop:
-            self._first(last)
-            code: int | None = None
-            while self.step < last and code is None:
-                code = self._train(last, on_step)
-            self._log()
-            self._save()
+        try:
+            with self._stop:
+                self._first(last)
+                code: int | None = None
+                while self.step < last and code is None:
+                    code = self._train(last, on_step)
+                self._log()
+                self._save()
+        finally:
+            if self.profiler:
+                self.profiler.close()
         report = self.profiler.report() if self.profiler else ""
         bad = dict(item for found in self.runtime.gather([self.bad.messages]) for item in found.items())
         completed = self.step >= self.recipe.steps

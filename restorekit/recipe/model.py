@@ -145,6 +145,10 @@ def _table_at(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
     return list(current.model_fields)
 
 
+# Where pydantic speaks of Python's types and not of TOML's.
+_REMEDIES = {"tuple_type": 'Input should be a list, such as ["a", "b"] or [1, 2]'}
+
+
 def _explain(model: type[BaseModel], values: Mapping[str, Any], error: ValidationError) -> str:
     lines = []
     for problem in error.errors():
@@ -159,6 +163,6 @@ def _explain(model: type[BaseModel], values: Mapping[str, Any], error: Validatio
             lines.append(f"field {where!r} is missing; give it a value.")
         else:
             given = "" if isinstance(problem["input"], Mapping) else f" (given: {problem['input']!r})"
-            message = problem["msg"].removeprefix("Value error, ")
+            message = _REMEDIES.get(problem["type"]) or problem["msg"].removeprefix("Value error, ")
             lines.append(f"{where if where == 'recipe' else f'field {where!r}'}: {message}{given}.")
     return f"recipe {values.get('name', '')!r} is not valid: " + " ".join(lines)

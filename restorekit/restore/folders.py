@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from restorekit.data.images import Picture, is_image_name, read_picture, write_picture
 from restorekit.data.images.formats import SUFFIXES, format_of
-from restorekit.data.images.writing import is_fatal, write_failure
+from restorekit.data.images.writing import is_fatal, losses, write_failure
 from restorekit.errors import DataError, RestorekitError
 
 if TYPE_CHECKING:
@@ -81,7 +81,8 @@ def plan_jobs(
     `out` is a folder, or, for a single input file, a file name with an image suffix. Folders keep their inner
     tree; in them, hidden files, other files than images, and what lies in `out` are left out. `format`:
     suffix of the results, such as ``png``; by default that of each source. Raises `DataError` when an input
-    is missing, there is nothing to restore, two inputs would give one file, or an input would be overwritten.
+    is missing, there is nothing to restore, two inputs would give one file, an input would be overwritten, or
+    `format` is not that of a file name.
     """
     out = Path(out)
     suffix = _suffix(format)
@@ -97,7 +98,9 @@ def plan_jobs(
     if not pairs:
         names = ", ".join(str(item) for item in inputs) or "nothing"
         raise DataError(f"no images in {names}; files that end in {', '.join(SUFFIXES)} are restored")
-    if suffix and not (len(pairs) == 1 and pairs[0][1] == out):
+    if suffix and pairs[0][1] == out:
+        _check_suffix(out, suffix)
+    elif suffix:
         pairs = [(source, target.with_suffix(suffix)) for source, target in pairs]
     pairs = list(dict.fromkeys(pairs))  # an input may be named twice
     _check_targets(pairs)
@@ -146,7 +149,8 @@ def _finish(
         report.failed.append((job.source, f"{job.source}: the model failed ({type(error).__name__}: {error})"))
         return None
     report.restored.append(job.target)
-    report.notes += [(job.source, note) for note in picture.notes]
+    notes = (*picture.notes, *losses(job.target, picture))
+    report.notes += [(job.source, note) for note in notes]
     return None
 
 
@@ -180,6 +184,12 @@ def _suffix(format: str | None) -> str:
     suffix = "." + format.lower().lstrip(".")
     format_of(f"--format {suffix}")
     return suffix
+
+
+def _check_suffix(out: Path, suffix: str) -> None:
+    """Raise `DataError` when the name of a single result says another format than `suffix`."""
+    if format_of(out) != SUFFIXES[suffix]:
+        raise DataError(f"{out}: its name and --format {suffix[1:]} say two formats; leave --format out, or rename it")
 
 
 def _check_targets(pairs: list[tuple[Path, Path]]) -> None:

@@ -32,7 +32,7 @@ def check_image(image: Tensor, what: str = "image") -> None:
         )
     if not image.is_floating_point():
         raise ImageError(f"{what}: type {image.dtype} is not a float; convert it to float32 in [0, 1]")
-    low, high = (float(value) for value in torch.aminmax(image))
+    low, high = (float(value) for value in torch.aminmax(image.detach()))
     if not (np.isfinite(low) and np.isfinite(high)):
         raise ImageError(f"{what}: it holds NaN or infinite values; replace them by numbers in [0, 1]")
     if low < -_SLACK or high > 1 + _SLACK:
@@ -47,6 +47,8 @@ def take_apart(image: Any) -> tuple[Tensor, Rebuild, bool]:
     Raises `ImageError` for another kind, shape, type or range.
     """
     if isinstance(image, Image.Image):
+        if 0 in image.size:
+            raise ImageError(f"Pillow image: size {image.size} is not that of an image with at least one pixel")
         picture = picture_of(image)
         return picture.tensor(), lambda restored: _pil(picture, restored, image), picture.bits > 8
     if isinstance(image, np.ndarray):
@@ -82,12 +84,12 @@ def _array(image: NDArray[Any]) -> tuple[Tensor, Rebuild, bool]:
 
 
 def _planes(image: NDArray[Any]) -> tuple[Tensor, Rebuild, bool]:
-    """Take [H, W, C] apart: uint8 and uint16 by their full range, floats as they are."""
-    count = image.shape[2]
+    """Take [H, W, C] apart: uint8 and uint16 by their full range, floats as they are; of either byte order."""
+    count, kind = image.shape[2], image.dtype.newbyteorder("=")
     colours = 3 if count >= 3 else 1
-    if image.dtype in (np.uint8, np.uint16):
-        top = float(np.iinfo(image.dtype).max)
-    elif image.dtype in (np.float16, np.float32, np.float64):
+    if kind in (np.uint8, np.uint16):
+        top = float(np.iinfo(kind).max)
+    elif kind in (np.float16, np.float32, np.float64):
         top = 1.0
     else:
         raise ImageError(f"array: type {image.dtype} is not supported; use uint8, uint16, or floats in [0, 1]")

@@ -65,7 +65,9 @@ def _read_state(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise WeightsError(f"{path} cannot be read: {error}") from error
+        raise WeightsError(
+            f"{path} is not a readable safetensors file ({error}); copy it again, or give other weights"
+        ) from error
 
 
 def load_weights(path: Path, network: nn.Module) -> None:
@@ -73,8 +75,8 @@ def load_weights(path: Path, network: nn.Module) -> None:
     fit(network, _read_state(path), str(path))
 
 
-def start_from(path: Path, network: nn.Module) -> None:
-    """Take from a weights file what agrees with the network in name and shape, and leave the rest as it is.
+def start_from(path: Path, network: nn.Module) -> list[str]:
+    """Take from a weights file what agrees with the network in name and shape; return the names of the rest.
 
     Raises `WeightsError` when nothing agrees.
     """
@@ -86,6 +88,7 @@ def start_from(path: Path, network: nn.Module) -> None:
             " generator, with the same width"
         )
     network.load_state_dict(own | found)
+    return [name for name in own if name not in found]
 
 
 def read_foreign(path: Path) -> dict[str, Tensor]:
@@ -94,7 +97,7 @@ def read_foreign(path: Path) -> dict[str, Tensor]:
     Raises `WeightsError` when the file holds more than tensors, or is not a state dict.
     """
     if path.suffix == ".safetensors":
-        return load_file(path)
+        return _read_state(path)
     try:
         value = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:

@@ -78,7 +78,8 @@ def _from_hub(address: str) -> WeightsFile:
     return WeightsFile(Path(path), address)
 
 
-def _named(model: str, weights: str) -> WeightsFile:
+def _named(weights: str) -> WeightsFile | None:
+    """Return the weights that are meant by an address, a path or a name in the user's folder, or None."""
     if weights.startswith("hf://"):
         return _from_hub(weights)
     path = Path(weights).expanduser()
@@ -87,33 +88,35 @@ def _named(model: str, weights: str) -> WeightsFile:
     if path.is_file():
         return WeightsFile(path, str(path))
     own = user_folder() / f"{weights}{SUFFIX}"
-    if own.is_file():
-        return WeightsFile(own, f"user folder ({weights})")
-    raise WeightsError(
-        f"weights {weights!r} for {model!r} were not found; give a {SUFFIX} file, a run folder, hf://owner/repo, or a"
-        f" name from {user_folder()}"
-    )
+    return WeightsFile(own, f"user folder ({weights})") if own.is_file() else None
 
 
 def find_weights(component: Component, weights: str | Path | None = None) -> WeightsFile:
     """Return the weights to use for a model.
 
     `weights`: a file, a run folder, a name in the user's folder or ``hf://owner/repo[/file][@revision]``.
-    Without it: the user's own file of the model's name, then what its plugin ships (checked against its SHA-256).
+    Without it, or by the model's own name: the user's own file of that name, then what its plugin ships (checked
+    against its SHA-256).
 
     Raises `WeightsError` when there are none, saying how to train some.
     """
     name = component.entry.name
-    if weights is not None:
-        return _named(name, str(weights))
+    if weights is not None and (found := _named(str(weights))):
+        return found
+    if weights is not None and str(weights) != name:
+        raise WeightsError(
+            f"weights {str(weights)!r} for {name!r} were not found; give a {SUFFIX} file, a run folder,"
+            f" hf://owner/repo, a name from {user_folder()}, or {name!r} for those that it has"
+        )
     own = user_folder() / f"{name}{SUFFIX}"
     if own.is_file():
         return WeightsFile(own, "user folder")
     shipped = shipped_weights(component.entry)
     if shipped is None:
+        needs = " and needs none to restore, because it adapts to each image" if component.entry.adapts else ""
         raise WeightsError(
-            f"model {name!r} has no weights; train it with `restorekit train {name} --data FOLDER -o RUN` and give"
-            " --weights RUN"
+            f"model {name!r} has no weights{needs}; train it with `restorekit train {name} --data FOLDER -o RUN` and"
+            " give --weights RUN"
         )
     verify(shipped)
     plugin = component.plugin

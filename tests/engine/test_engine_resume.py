@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,17 @@ def test_start_from_weights_is_not_repeated(lab, tmp_path: Path):
     one, other, fresh = (lab.weights(tmp_path / run) for run in ("whole", "parts", "fresh"))
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert not all(torch.equal(one[name], fresh[name]) for name in one)
+
+
+def test_a_start_that_fits_in_part_says_what_starts_anew(lab, tmp_path: Path, capfd):
+    lab.train(lab.recipe("remaen", "steps=2"), tmp_path / "before", 1)
+    init = tmp_path / "before" / "weights" / "last.safetensors"
+    lab.train(lab.recipe("remaen", "steps=2"), tmp_path / "same", 1, init=init)
+    assert "start anew" not in capfd.readouterr().err
+    lab.train(lab.recipe("remaen", "steps=2", "generator.width=6"), tmp_path / "wider", 1, init=init)
+    warning = capfd.readouterr().err
+    assert re.search(r"fits \d+ of the \d+ tensors of ReMAEN; these start anew: grus\.0", warning)
+    assert "--set generator.width=" in warning
 
 
 def test_unfinished_log_row_does_not_hinder(lab, tmp_path: Path):

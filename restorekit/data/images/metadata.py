@@ -63,11 +63,19 @@ def exif_of(image: Image.Image) -> bytes | None:
     return reset_orientation(raw if raw.startswith(PREFIX) else PREFIX + raw)
 
 
+def text_bytes(value: Any) -> bytes:
+    """Return a text tag as the bytes that the file holds, whatever their encoding.
+
+    Pillow decodes them as Latin-1, and encodes text as ASCII, with a question mark for each other letter.
+    """
+    return value if isinstance(value, bytes) else str(value).encode("latin-1", "replace")
+
+
 def _exif_of_tiff(image: Image.Image) -> bytes | None:
     tags, kept = image.getexif(), Image.Exif()
     for tag in DESCRIPTIVE:
         if tag in tags:
-            kept[tag] = tags[tag]
+            kept[tag] = text_bytes(tags[tag])
     for tag in (EXIF_IFD, GPS_IFD):
         inner: dict[int, Any] = tags.get_ifd(tag)
         if inner:

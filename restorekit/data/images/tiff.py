@@ -11,11 +11,12 @@ import numpy as np
 from PIL import Image, TiffImagePlugin
 
 from restorekit.data.images.formats import check_pixels
-from restorekit.data.images.metadata import DESCRIPTIVE, EXIF_IFD, GPS_IFD, ORIENTATION, parsed
+from restorekit.data.images.metadata import DESCRIPTIVE, EXIF_IFD, GPS_IFD, ORIENTATION, parsed, text_bytes
 from restorekit.data.images.picture import Picture, Pixels
 from restorekit.errors import ImageError
 
 _ICC = 34675
+_SOFTWARE = 0x0131
 
 
 def is_tiff(path: Path) -> bool:
@@ -34,7 +35,7 @@ def read_alone(path: Path, turned: Any) -> Picture:
         tags = {tag.code: tag.value for tag in page.tags}
         dpi = page.get_resolution("INCH") if 282 in tags else None
     exif = Image.Exif()
-    exif.update({tag: tags[tag] for tag in DESCRIPTIVE if tag in tags})
+    exif.update({tag: str(tags[tag]).encode() for tag in DESCRIPTIVE if tag in tags})
     channels = turned(read_channels(path), int(tags.get(ORIENTATION, 1)))
     return Picture.from_stored(
         channels, format="TIFF", icc=tags.get(_ICC), exif=exif.tobytes() if len(exif) else None, dpi=dpi
@@ -86,7 +87,9 @@ def write_tiff(file: BinaryIO, picture: Picture) -> None:
 
     tags = parsed(picture.exif)
     inner = {tag: values for tag in (EXIF_IFD, GPS_IFD) if (values := dict(tags.get_ifd(tag)))}
-    extra: list[Any] = [(tag, 2, 0, str(tags[tag]), True) for tag in DESCRIPTIVE if tag in tags]
+    texts = {tag: text_bytes(tags[tag]) for tag in DESCRIPTIVE if tag in tags}
+    software = texts.pop(_SOFTWARE, False)  # tifffile takes it from here only, and else writes its own name
+    extra: list[Any] = [(tag, 2, 0, text, True) for tag, text in texts.items()]
     extra += [(tag - 1, 4, 1, 0, True) for tag in inner]  # see `_append_directory`
     options: dict[str, Any] = {"resolution": picture.dpi, "resolutionunit": 2} if picture.dpi else {}
     if picture.alpha is not None:
@@ -99,6 +102,7 @@ def write_tiff(file: BinaryIO, picture: Picture) -> None:
         compression="zlib",
         byteorder="<",
         metadata=None,
+        software=software,
         iccprofile=picture.icc,
         extratags=extra,
         **options,

@@ -19,6 +19,7 @@ from restorekit.errors import ImageError, RestorekitError
 # 95 is the highest quality that Pillow recommends; 4:4:4, because the chroma of a subsampled source would
 # otherwise be averaged a second time.
 _JPEG = {"quality": 95, "subsampling": 0}
+_EIGHT_BITS = ("JPEG", "WEBP")
 _REMEDIES = {
     errno.ENOSPC: "the disk is full; free some space and run again, finished files are kept",
     errno.EDQUOT: "your disk quota is used up; free some space and run again, finished files are kept",
@@ -47,6 +48,13 @@ def write_picture(path: str | Path, picture: Picture) -> None:
         atomic_write(path, lambda file: _encode(file, kind, picture))
     except (ValueError, RuntimeError, MemoryError) as error:
         raise ImageError(f"{path}: cannot be written as {kind} ({error}); choose another format") from error
+
+
+def losses(path: str | Path, picture: Picture) -> tuple[str, ...]:
+    """Say what `write_picture` leaves out of `picture` because the format of `path` cannot hold it."""
+    kind = format_of(path)
+    rounded = picture.bits == 16 and kind in _EIGHT_BITS
+    return (f"its 16 bits were rounded to 8, because {kind} holds no more",) if rounded else ()
 
 
 def pil_of(picture: Picture) -> Image.Image:

@@ -1,0 +1,53 @@
+"""``restorekit runs``: folders as people leave them behind."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from restorekit.cli.runs import command
+from restorekit.errors import DataError, RecipeError
+from restorekit.recipe import Recipe, to_toml
+
+
+@pytest.fixture
+def runs(tmp_path):
+    recipe = Recipe.read({"name": "tiny", "task": "raindrop", "generator": "unet", "losses": {"l1": {"weight": 1}}})
+    for name in ("damaged", "good"):
+        folder = tmp_path / "runs" / name
+        folder.mkdir(parents=True)
+        (folder / "recipe.toml").write_text(to_toml(recipe))
+        (folder / "status.json").write_text(json.dumps({"step": 7, "best": {"psnr-rgb": 20.5}}))
+    return tmp_path / "runs"
+
+
+def _run(*arguments):
+    return CliRunner().invoke(command, [str(a) for a in arguments], catch_exceptions=False)
+
+
+@pytest.mark.parametrize(
+    ("file", "text"), [("run.json", '{"x'), ("status.json", "[1]"), ("recipe.toml", "= 3"), ("recipe.toml", "x = 3")]
+)
+def test_a_damaged_run_is_named_and_hides_no_other(runs, file, text):
+    (runs / "damaged" / file).write_text(text)
+    with pytest.raises((DataError, RecipeError)):
+        _run("show", runs / "damaged")
+    result = _run("list", runs)
+    assert result.exit_code == 0
+    assert f"Warning: {runs / 'damaged'} is left out" in result.stderr
+    assert "psnr-rgb 20.500" in result.stdout
+    assert [row["run"] for row in json.loads(_run("list", runs, "--json").stdout)] == [str(runs / "good")]
+
+
+def test_a_damaged_file_of_a_run_is_named(runs):
+    (runs / "damaged" / "status.json").write_text("")
+    with pytest.raises(DataError, match=r"status\.json is damaged .*move it away"):
+        _run("show", runs / "damaged")
+
+
+def test_a_folder_without_runs_is_said_to_have_none(runs):
+    for folder in (runs / "good", runs / "absent"):
+        assert _run("list", folder).stdout.startswith(f"No runs in {folder}.")
+        assert json.loads(_run("list", folder, "--json").stdout) == []
