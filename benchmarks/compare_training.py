@@ -18,15 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from restorekit.data.imageset import ImageSet
+from restorekit.benchmark.statistics import LEVEL, RESAMPLES
+from restorekit.data.imageset import RawSample
 from restorekit.data.sets import resolve
-from restorekit.metrics.quality import PSNR
+from restorekit.metrics.quality import score_image
 from restorekit.restore.load import load
 
-RESAMPLES = 10_000
 Gains = NDArray[np.float64]
 
 
@@ -39,26 +38,26 @@ def trained(model: str, seed: int, out: Path, arguments: list[str]) -> Path:
     return run
 
 
-def gains_of(model: str, run: Path, pairs: ImageSet, device: str) -> list[float]:
-    """Return the gain in dB (PSNR, protocol rgb) of the run's weights for every pair."""
-    restorer, psnr = load(model, weights=str(run), device=device), PSNR("rgb")
-    found = []
-    for index in range(len(pairs)):
-        sample = pairs.read(index)
-        clean, degraded = (torch.tensor(p).movedim(-1, 0)[None] / 255 for p in (sample.clean, sample.degraded))
-        restored = (restorer.restore_tensor(degraded).cpu().clamp(0, 1) * 255).round() / 255
-        found.append(float(psnr(restored, clean)) - float(psnr(degraded, clean)))
-    return found
+def scores(model: str, run: Path, pairs: list[RawSample], device: str) -> list[float]:
+    """Return the PSNR in dB (protocol rgb) of what the run's weights restore."""
+    restorer = load(model, weights=str(run), device=device)
+    return [psnr(restorer.restore(pair.degraded), pair) for pair in pairs]
 
 
-def interval(gains: Gains, resamples: int = RESAMPLES) -> tuple[float, float]:
+def psnr(image: NDArray[np.uint8], pair: RawSample) -> float:
+    """Return the PSNR in dB (protocol rgb) of an image [H, W, 3] against the clean one of `pair`."""
+    assert pair.clean is not None
+    return score_image(image, pair.clean, ["rgb"])["psnr-rgb"]
+
+
+def interval(gains: Gains) -> tuple[float, float]:
     """Return the 95 % bootstrap interval of the mean of `gains` [seeds, images], both drawn again."""
     rng = np.random.default_rng(0)
     seeds, images = gains.shape
-    of_seed = gains[:, rng.integers(0, images, (resamples, images))].mean(-1)
-    drawn = rng.integers(0, seeds, (resamples, seeds))
-    means = of_seed[drawn, np.arange(resamples)[:, None]].mean(-1)
-    low, high = np.quantile(means, (0.025, 0.975))
+    of_seed = gains[:, rng.integers(0, images, (RESAMPLES, images))].mean(-1)
+    drawn = rng.integers(0, seeds, (RESAMPLES, seeds))
+    means = of_seed[drawn, np.arange(RESAMPLES)[:, None]].mean(-1)
+    low, high = np.quantile(means, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
     return float(low), float(high)
 
 
@@ -80,24 +79,30 @@ def table(gains: dict[str, Gains]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
+def whole_numbers(text: str) -> list[int]:
+    """Return the numbers of a list with commas."""
+    return [int(number) for number in text.split(",")]
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Train, score, print the table and write JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--models", required=True, help="names, separated by commas; the first is compared with")
-    parser.add_argument("--seeds", default="0,1,2", help="separated by commas (default 0,1,2)")
+    parser.add_argument("--seeds", type=whole_numbers, default="0,1,2", help="separated by commas (default 0,1,2)")
     parser.add_argument("--dataset", required=True, help="pairs to score on")
     parser.add_argument("--device", default="auto", help="to score on (default auto)")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the runs and of comparison.json")
     parser.add_argument("train", nargs="*", help="behind --: arguments of every `restorekit train`")
     given = parser.parse_args(arguments)
-    pairs = resolve(given.dataset).require_paired()
-    seeds = [int(seed) for seed in given.seeds.split(",")]
-    gains: dict[str, Any] = {}
-    for seed in seeds:  # a seed of every model first, so that a stopped comparison is a fair one, only smaller
-        for model in given.models.split(","):
+    image_set = resolve(given.dataset).require_paired()
+    pairs = [image_set.read(index) for index in range(len(image_set))]
+    degraded = np.array([psnr(pair.degraded, pair) for pair in pairs])
+    gains: dict[str, list[Any]] = {model: [] for model in given.models.split(",")}
+    for count, seed in enumerate(given.seeds, 1):  # all models with one seed first: stopped, it is fair, only smaller
+        for model, rows in gains.items():
             run = trained(model, seed, given.output, given.train)
-            gains.setdefault(model, []).append(gains_of(model, run, pairs, given.device))
-        report = {"dataset": pairs.label, "seeds": seeds[: seeds.index(seed) + 1], "gains": gains}
+            rows.append((scores(model, run, pairs, given.device) - degraded).tolist())
+        report = {"dataset": image_set.label, "seeds": given.seeds[:count], "gains": gains}
         (given.output / "comparison.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
         print(table({model: np.array(rows) for model, rows in gains.items()}), flush=True)
     return 0

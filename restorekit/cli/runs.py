@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,23 +9,11 @@ import click
 
 from restorekit.cli.listing import echo_json, echo_table
 from restorekit.errors import DataError, RestorekitError
+from restorekit.jsonfile import read_table
 from restorekit.recipe import Recipe
 from restorekit.recipe.toml import read_recipe_file
 
 FOLDER = click.Path(path_type=Path)
-
-
-def _values(path: Path) -> dict[str, Any]:
-    """Return the values of a JSON file of a run; none when there is no such file."""
-    if not path.exists():
-        return {}
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} is damaged ({error}); move it away, and the run is shown without it") from error
-    if not isinstance(values, dict):
-        raise DataError(f"{path} is damaged (it holds no table); move it away, and the run is shown without it")
-    return values
 
 
 def _read(run: Path) -> tuple[Recipe, dict[str, Any], dict[str, Any]]:
@@ -34,7 +21,7 @@ def _read(run: Path) -> tuple[Recipe, dict[str, Any], dict[str, Any]]:
     recipe = run / "recipe.toml"
     if not recipe.is_file():
         raise DataError(f"{run} is not a run: it has no recipe.toml; give a folder that `restorekit train` made")
-    return read_recipe_file(recipe), _values(run / "run.json"), _values(run / "status.json")
+    return read_recipe_file(recipe), read_table(run / "run.json"), read_table(run / "status.json")
 
 
 def _row(run: Path) -> dict[str, Any]:

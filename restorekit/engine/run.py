@@ -13,6 +13,7 @@ from torch import nn
 from restorekit.engine.checkpoint import load_checkpoint, remove_leftovers, save_checkpoint, write_atomically
 from restorekit.engine.engine import Engine
 from restorekit.errors import TrainingError
+from restorekit.jsonfile import read_table
 from restorekit.recipe import Recipe, to_toml
 from restorekit.recipe.toml import read_recipe_file
 from restorekit.weights.files import save_weights
@@ -74,16 +75,8 @@ class RunFolder:
         write_atomically(self.path / name, lambda beside: beside.write_text(text, encoding="utf-8"))
 
     def read_json(self, name: str) -> dict[str, Any]:
-        """Read one of the small JSON files; empty when it is absent."""
-        path = self.path / name
-        if not path.exists():
-            return {}
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise TrainingError(f"{path} cannot be read: {error}; remove it, or give another folder with -o") from error
-        assert isinstance(values, dict)
-        return values
+        """Read one of the small JSON files; empty when it is absent. Raises `DataError` when it is damaged."""
+        return read_table(self.path / name)
 
     def save_weights(self, name: str, network: nn.Module, recipe: Recipe, facts: dict[str, str]) -> Path:
         """Write the public artefact ``weights/NAME.safetensors``."""

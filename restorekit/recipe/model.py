@@ -91,11 +91,11 @@ class Recipe(Part):
     def digest(self) -> str:
         """Return a short hash of all fields, the recipe's identity in cards and tables."""
         values = self.plain()
-        tables = (values, values["data"].get("synthesis", {}))
-        for later in ("sync_batch_norm", "frozen", "defocus"):  # recipes without these fields keep their identity
-            for table in tables:
-                if not table.get(later, True):
-                    del table[later]
+        synthesis = values["data"].get("synthesis", {"defocus": 0.0})
+        # These fields came later; recipes without them keep their identity.
+        for table, later in ((values, "sync_batch_norm"), (values, "frozen"), (synthesis, "defocus")):
+            if not table[later]:
+                del table[later]
         text = json.dumps(values, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
