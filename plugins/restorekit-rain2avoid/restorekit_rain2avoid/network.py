@@ -28,12 +28,17 @@ def _encoder_level(inputs: int, outputs: int, kernel: int, norm: bool) -> nn.Seq
     return nn.Sequential(*layers, nn.ReLU())
 
 
-def _decoder_level(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.LeakyReLU(0.2),
-    )
+class _DecoderLevel(nn.Module):
+    """Twice the size, the skip, a 3x3 convolution, batch norm, LeakyReLU."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(outputs)
+
+    def forward(self, features: Tensor, skip: Tensor) -> Tensor:
+        """features [B, C, H, W], skip [B, D, 2 H, 2 W], C + D `inputs` -> [B, outputs, 2 H, 2 W]."""
+        return functional.leaky_relu(self.norm(_enlarge_join_convolve(self.convolution, features, skip)), 0.2)
 
 
 class RainUNet(nn.Module):
@@ -64,7 +69,7 @@ class RainUNet(nn.Module):
             for index, ((inputs, outputs), kernel) in enumerate(levels)
         )
         self.decoder = nn.ModuleList(
-            _decoder_level(deep + skip, skip) for skip, deep in reversed(list(pairwise(widths)))
+            _DecoderLevel(deep + skip, skip) for skip, deep in reversed(list(pairwise(widths)))
         )
         self.head = nn.Conv2d(width + 3, 3, 3, padding=1)
         if start == "input":
@@ -86,9 +91,23 @@ class RainUNet(nn.Module):
             skips.append(features)
             features = level(features)
         for level in self.decoder:
-            features = level(_enlarge_and_join(features, skips.pop()))
-        return self.head(_enlarge_and_join(features, skips.pop()))  # type: ignore[no-any-return]
+            features = level(features, skips.pop())
+        return _enlarge_join_convolve(self.head, features, skips.pop())
 
 
-def _enlarge_and_join(features: Tensor, skip: Tensor) -> Tensor:
-    return torch.cat([functional.interpolate(features, scale_factor=2, mode="nearest"), skip], dim=1)
+def _enlarge_join_convolve(convolution: nn.Conv2d, features: Tensor, skip: Tensor) -> Tensor:
+    """Return the 3x3 `convolution` of `features` at twice their size (nearest) and `skip`, concatenated.
+
+    Four neighbours of an enlarged map are one value, and nine products are four: a transposed convolution of the small
+    map gives the same, without the large one.
+    """
+    weight, count = convolution.weight, features.shape[1]
+    enlarged = functional.conv_transpose2d(features, _kernel_before_enlarging(weight[:, :count]), stride=2, padding=1)
+    return enlarged + functional.conv2d(skip, weight[:, count:], convolution.bias, padding=1)
+
+
+def _kernel_before_enlarging(weight: Tensor) -> Tensor:
+    """Return the transposed kernel [in, out, 4, 4] that enlarges and then convolves with `weight` [out, in, 3, 3]."""
+    flipped = weight.transpose(0, 1).flip(-1, -2)
+    taller = functional.pad(flipped, (0, 0, 0, 1)) + functional.pad(flipped, (0, 0, 1, 0))
+    return functional.pad(taller, (0, 1)) + functional.pad(taller, (1, 0))

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from restorekit_rain2avoid.network import RainUNet
+from torch.nn import functional
 
 from restorekit.errors import RecipeError
 
@@ -49,6 +50,28 @@ def test_it_can_start_from_the_input():
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters())
     with pytest.raises(RecipeError, match="start 'inputs' is unknown"):
         RainUNet(start="inputs")
+
+
+def as_drawn(net, image):
+    """The layers as the source has them: enlarge, concatenate, convolve."""
+    skips = [image]
+    for level in net.encoder:
+        skips.append(level(skips[-1]))
+    features = skips.pop()
+    for level in net.decoder:
+        joined = torch.cat([functional.interpolate(features, scale_factor=2, mode="nearest"), skips.pop()], 1)
+        features = functional.leaky_relu(level.norm(level.convolution(joined)), 0.2)
+    return net.head(torch.cat([functional.interpolate(features, scale_factor=2, mode="nearest"), skips.pop()], 1))
+
+
+def test_small_maps_are_convolved_as_enlarged_ones():
+    net = RainUNet(width=4).double()
+    image = torch.rand(2, 3, 48, 80, dtype=torch.float64)
+    ours, drawn = net(image), as_drawn(net, image)
+    assert torch.allclose(ours, drawn, atol=1e-12)
+    parameters = list(net.parameters())
+    gradients = [torch.autograd.grad(out.square().mean(), parameters) for out in (ours, drawn)]
+    assert all(torch.allclose(one, other, atol=1e-12) for one, other in zip(*gradients, strict=True))
 
 
 def test_autocast_and_channels_last():
