@@ -9,6 +9,7 @@ noisy machine; the share of the measured matrix-product rate says how far the ma
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import platform
@@ -22,7 +23,7 @@ import click
 import psutil
 import torch
 from performance_tables import quality_table, table
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from restorekit.data.augment import augment
@@ -55,23 +56,26 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def seconds(run: Callable[[], object], device: torch.device, repeats: int) -> float:
-    """Return the median seconds of a call, behind one that is not counted."""
-    run()
-    times = []
-    for _ in range(repeats):
-        _wait(device)
-        started = time.perf_counter()
-        run()
-        _wait(device)
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
+def seconds(runs: dict[str, Callable[[], object]], device: torch.device, repeats: int) -> dict[str, float]:
+    """Return the median seconds of every call, behind one each that is not counted.
+
+    They take turns, so that a machine that slows down for a while slows all of them down.
+    """
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(1 + repeats):
+        for name, run in runs.items():
+            _wait(device)
+            started = time.perf_counter()
+            run()
+            _wait(device)
+            times[name].append(time.perf_counter() - started)
+    return {name: statistics.median(measured[1:]) for name, measured in times.items()}
 
 
 def matrix_rate(device: torch.device, precision: str, size: int) -> float:
     """Return the floating-point operations per second of a square matrix product."""
     a = torch.randn(size, size, device=device, dtype=DTYPES[precision])
-    return 2 * size**3 / seconds(lambda: a @ a, device, 3)
+    return 2 * size**3 / seconds({"product": lambda: a @ a}, device, 3)["product"]
 
 
 def plain_step(task: RecipeTask, optimizers: dict[str, torch.optim.Optimizer], batch: Batch) -> None:
@@ -109,16 +113,16 @@ def training(recipe: Recipe, device: torch.device, repeats: int, compiled: bool)
         batch = batch.replace(references=batch.degraded[:, None])
     with FlopCounterMode(display=False) as counter:
         plain_step(task, optimizers, floats)
-    plain = seconds(lambda: plain_step(task, optimizers, floats), device, repeats)
     engine = Engine(recipe, Runtime(str(device), recipe.precision), compiled=compiled)
-    fast = seconds(lambda: engine.step(0, batch), device, repeats)
+    runs = {"plain": lambda: plain_step(task, optimizers, floats), "engine": lambda: engine.step(0, batch)}
+    taken = seconds(runs, device, repeats)
     return {
         "batch": recipe.data.batch,
-        "plain": recipe.data.batch / plain,
-        "engine": recipe.data.batch / fast,
-        "ratio": plain / fast,
+        "plain": recipe.data.batch / taken["plain"],
+        "engine": recipe.data.batch / taken["engine"],
+        "ratio": taken["plain"] / taken["engine"],
         "flop": counter.get_total_flops(),
-        "seconds": fast,
+        "seconds": taken["engine"],
     }
 
 
@@ -141,24 +145,25 @@ def inference(recipe: Recipe, device: torch.device, precision: str, repeats: int
     image = torch.rand(1, 3, HEIGHT, WIDTH, device=device)
     network = build_generator(recipe).to(device).eval()
     padded, _ = pad_to_rule(image, size_rule_of(network))
+    packed = padded.contiguous(memory_format=torch.channels_last)
+    packed_network = copy.deepcopy(network).to(memory_format=torch.channels_last)
+    compiled_network = copy.deepcopy(packed_network)
+
+    def fast(by: nn.Module) -> Tensor:
+        with autocast(device, precision):  # type: ignore[arg-type]
+            return Output.of(by(packed)).image
+
+    runs: dict[str, Callable[[], object]] = {"plain": lambda: network(padded), "engine": lambda: fast(packed_network)}
+    if compiled:
+        compiled_network.compile()
+        runs["compiled"] = lambda: fast(compiled_network)
     with torch.inference_mode():
         with FlopCounterMode(display=False) as counter:
             reference = Output.of(network(padded)).image
-        plain = seconds(lambda: network(padded), device, repeats)
-        network = network.to(memory_format=torch.channels_last)
-        packed = padded.contiguous(memory_format=torch.channels_last)
-
-        def fast() -> Tensor:
-            with autocast(device, precision):  # type: ignore[arg-type]
-                return Output.of(network(packed)).image
-
-        result = {"plain": 1 / plain, "flop": counter.get_total_flops()}
-        result["engine"] = 1 / seconds(fast, device, repeats)
-        result["largest_difference"] = float((fast().float() - reference).abs().max())
-        if compiled:
-            network.compile()
-            result["compiled"] = 1 / seconds(fast, device, repeats)
-    return result
+        taken = seconds(runs, device, repeats)
+        difference = float((fast(packed_network).float() - reference).abs().max())
+    rates = {name: 1 / one for name, one in taken.items()}
+    return {**rates, "flop": counter.get_total_flops(), "largest_difference": difference}
 
 
 def quality(name: str, device: torch.device, precision: str, images: str, count: int) -> dict[str, Any] | None:
