@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-from types import ModuleType
-
 import numpy as np
 import pytest
-
-SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "compare_training.py"
-
-
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("compare_training", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from compare_training import interval, table
 
 
-def test_seeds_widen_the_interval(script: ModuleType) -> None:
+def test_seeds_widen_the_interval() -> None:
     images = np.linspace(-0.5, 0.5, 18)
-    alike = script.interval(np.stack([images + 1] * 3))
-    apart = script.interval(np.stack([images, images + 1, images + 2]))
+    alike = interval(np.stack([images + 1] * 3))
+    apart = interval(np.stack([images, images + 1, images + 2]))
     assert alike[0] == pytest.approx(1 - 1.96 * images.std() / 18**0.5, abs=0.03)
     assert apart[0] < alike[0] - 0.3
     assert apart[1] > alike[1] + 0.3
 
 
-def test_the_table_compares_with_the_first_model(script: ModuleType) -> None:
+def test_the_table_compares_with_the_first_model() -> None:
     base = np.random.default_rng(0).normal(1.0, 1.0, (3, 18))
-    lines = script.table({"plain": base, "better": base + 0.25}).splitlines()
+    lines = table({"plain": base, "better": base + 0.25}).splitlines()
     assert "| - | - |" in lines[2]
     assert "+0.25 [+0.25, +0.25] | 100% |" in lines[3]

@@ -63,10 +63,10 @@ def _fitted(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width
     return text + "…"
 
 
-def sheet(tiles: Sequence[Tile], heading: str) -> Image.Image:
-    """Return the tiles in rows of at most 4 under a heading, all scaled to one width."""
+def sheet(tiles: Sequence[Tile], heading: str, columns: int = COLUMNS) -> Image.Image:
+    """Return the tiles in rows of at most `columns` under a heading, all scaled to one width."""
     images = [scaled(tile.pixels, TILE, enlarge=True) for tile in tiles]
-    columns = min(COLUMNS, len(tiles))
+    columns = min(columns, len(tiles))
     tall = max(image.height for image in images) + CAPTION
     rows = -(-len(tiles) // columns)
     size = (columns * (TILE + GAP) + GAP, CAPTION + rows * (tall + GAP) + GAP)

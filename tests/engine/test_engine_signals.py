@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
@@ -14,6 +13,7 @@ import time
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import kill_test
 import pytest
 import torch
 
@@ -93,30 +93,19 @@ def test_second_interrupt_is_immediate_but_an_echo_is_not():
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def kill_test_module():
-    spec = importlib.util.spec_from_file_location("kill_test", REPOSITORY / "benchmarks" / "kill_test.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["kill_test"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(("model", "kills"), [("remaen", 5), ("pix2pix-small", 2)])
 def test_sigkill_loses_only_what_was_not_saved(tmp_path: Path, model: str, kills: int):
     """At random moments; readable checkpoints each time, and identical weights at the end."""
-    seen = kill_test_module().kill_test(tmp_path, model, kills)
+    seen = kill_test.kill_test(tmp_path, model, kills)
     assert seen.kills == kills
     assert seen.identical
-    assert max(seen.lost) < kill_test_module().SAVE_EVERY + 1
+    assert max(seen.lost) < kill_test.SAVE_EVERY + 1
 
 
 def test_kill_test_notices_a_lost_checkpoint(tmp_path: Path):
-    module = kill_test_module()
     with pytest.raises(AssertionError, match="step 5 was reported, and the newest checkpoint"):
-        module._check(tmp_path, 5)
+        kill_test._check(tmp_path, 5)
 
 
 @pytest.mark.slow
