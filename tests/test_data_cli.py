@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from restorekit.cli.data import command
-from restorekit.errors import DataError, UnknownNameError
+from restorekit.errors import DataError, ImageError, UnknownNameError
 
 
 @pytest.fixture
@@ -59,6 +59,17 @@ def test_check_finds_backgrounds_shared_by_two_splits(root, tmp_path):
     assert {s["label"] for s in result["sets"]} == {"rain100l@test(3/100)", "rain100l@train(3/200)"}
     (leaks,) = result["leaks"]
     assert [pair[:2] for pair in leaks["pairs"]] == [[f"rain-{n:03}"] * 2 for n in (1, 2, 3)]
+
+
+def test_every_file_that_is_no_image_is_named(root, tmp_path):
+    folder = tmp_path / "src"
+    source(folder)
+    for name in ("test/rainy/rain-001.png", "test/gt/norain-003.png"):
+        (folder / name).write_bytes(b"no image")
+    with pytest.raises(ImageError, match=r"(?s)2 images cannot be read:.*rain-001\.png.*norain-003\.png"):
+        run("check", str(folder / "test"))
+    with pytest.raises(ImageError, match="2 images cannot be read"):
+        run("add", "rain100l", str(folder))
 
 
 def test_check_fails_on_an_unreadable_file_and_names_it(root, tmp_path):

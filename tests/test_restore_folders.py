@@ -166,6 +166,17 @@ def test_16_bits_that_a_format_cannot_hold_are_noted(tmp_path, restorer):
         assert [path for path, note in notes if "16 bits were rounded to 8" in note] == [source] * count
 
 
+def test_a_folder_is_not_named_like_an_image(photos, tmp_path, restorer):
+    out = tmp_path / "out.png"
+    files = sorted(path for path in photos.iterdir() if path.is_file())[:2]
+    for inputs, given in (([photos], "the folder"), (files, "2 inputs")):
+        with pytest.raises(DataError, match=f"out.png is the name of one image, and {given}.*such as .*/out$"):
+            restore_paths(inputs, out, restorer)
+    assert not out.exists()
+    out.mkdir()
+    assert restore_paths([photos], out, restorer).ok
+
+
 def test_folders_need_not_recurse(photos, tmp_path):
     jobs = plan_jobs([photos], tmp_path / "out", recursive=False)
     assert [job.source.name for job in jobs] == ["a.png", "b.jpg"]

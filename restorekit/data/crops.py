@@ -20,6 +20,7 @@ from restorekit.types import Batch, SizeRule
 Pixels = NDArray[np.uint8]
 # image HWC uint8, its index -> plausible clean images KHWC uint8
 Referencer = Callable[[Pixels, int], Pixels]
+_MOST_MIRRORED = 4  # sides of the image in a crop; far more would take all memory, and show nothing new
 
 
 @dataclass(frozen=True)
@@ -126,9 +127,19 @@ class CropSource:
             target = self.size_rule.padded(height), self.size_rule.padded(width)
             return planes.map(lambda plane: _pad_to(plane, *target))
         side = self.data.crop
+        self._check_side(planes.name, height, width)
         top = int(rng.integers(max(0, height - side) + 1))
         left = int(rng.integers(max(0, width - side) + 1))
         return planes.map(lambda plane: _pad_to(plane[..., top : top + side, left : left + side, :], side, side))
+
+    def _check_side(self, name: str, height: int, width: int) -> None:
+        largest = _MOST_MIRRORED * max(height, width)
+        if self.data.crop > largest:
+            raise DataError(
+                f"data.crop is {self.data.crop}, and {name!r} is {width}x{height}: a crop may be at most"
+                f" {_MOST_MIRRORED} times as large as its image, which is mirrored to fill it. Set data.crop to at"
+                f" most {largest}, or enlarge the images with data.resize"
+            )
 
 
 def _stack(arrays: list[Pixels | None]) -> Tensor | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from restorekit.data.cards import FOLDER, DatasetCard, Sides
 from restorekit.data.decode import image_size
 from restorekit.data.layout import Site, Tree, find_sites, image_tree, role_of
-from restorekit.errors import DataError
+from restorekit.errors import DataError, ImageError
 
 _SHOWN = 5
 _VARIANT = re.compile(r"[-_]\d+$")  # Rain1400: 901_14 is a rain over 901
@@ -172,21 +172,35 @@ def unequal(files: PairedFiles) -> DataError:
 def check_sizes(pairs: Iterable[FilePair]) -> None:
     """Compare the sizes of each pair from the file headers.
 
-    Raises `DataError` naming the first pairs that differ, `ImageError` for a file that is no image.
+    Raises `ImageError` naming every file that is no image, else `DataError` naming the first pairs that differ.
     """
-    wrong = []
+    wrong: list[str] = []
+    unreadable: list[ImageError] = []
     for pair in pairs:
-        height, width = image_size(pair.degraded)
-        if pair.sides and width % 2:
-            wrong.append(f"{pair.degraded.name} is {width} pixels wide, which cannot be halved")
-        for other in (pair.clean, pair.mask):
-            if other is not None and (size := image_size(other)) != (height, width):
-                wrong.append(f"{pair.degraded} is {width}x{height} but {other.name} is {size[1]}x{size[0]}")
+        try:
+            wrong += _wrong_sizes(pair)
+        except ImageError as error:
+            unreadable.append(error)
+    if len(unreadable) == 1:
+        raise unreadable[0]
+    if unreadable:
+        raise ImageError(f"{len(unreadable)} images cannot be read:\n" + "\n".join(map(str, unreadable)))
     if wrong:
         raise DataError(
             f"the sizes of {len(wrong)} pairs differ: {listing(wrong)}. Both images of a pair must have"
             " the same width and height: correct or remove these."
         )
+
+
+def _wrong_sizes(pair: FilePair) -> list[str]:
+    height, width = image_size(pair.degraded)
+    wrong = []
+    if pair.sides and width % 2:
+        wrong.append(f"{pair.degraded.name} is {width} pixels wide, which cannot be halved")
+    for other in (pair.clean, pair.mask):
+        if other is not None and (size := image_size(other)) != (height, width):
+            wrong.append(f"{pair.degraded} is {width}x{height} but {other.name} is {size[1]}x{size[0]}")
+    return wrong
 
 
 def sites_by_split(sites: Iterable[Site], root: Path, card: DatasetCard) -> dict[str | None, list[Site]]:

@@ -81,11 +81,12 @@ def plan_jobs(
     `out` is a folder, or, for a single input file, a file name with an image suffix. Folders keep their inner
     tree; in them, hidden files, other files than images, and what lies in `out` are left out. `format`:
     suffix of the results, such as ``png``; by default that of each source. Raises `DataError` when an input
-    is missing, there is nothing to restore, two inputs would give one file, an input would be overwritten, or
-    `format` is not that of a file name.
+    is missing, there is nothing to restore, two inputs would give one file, an input would be overwritten,
+    `format` is not that of a file name, or a folder is needed and `out` is the name of an image.
     """
     out = Path(out)
     suffix = _suffix(format)
+    _check_out(inputs, out)
     pairs: list[tuple[Path, Path]] = []
     for item in map(Path, inputs):
         if item.is_dir():
@@ -105,6 +106,18 @@ def plan_jobs(
     pairs = list(dict.fromkeys(pairs))  # an input may be named twice
     _check_targets(pairs)
     return [Job(source, target, not overwrite and target.exists()) for source, target in pairs]
+
+
+def _check_out(inputs: Sequence[str | Path], out: Path) -> None:
+    """Refuse the name of an image for what has to be a folder."""
+    if not is_image_name(out) or out.is_dir():
+        return
+    if len(inputs) != 1 or Path(inputs[0]).is_dir():
+        given = f"{len(inputs)} inputs" if len(inputs) != 1 else f"the folder {inputs[0]}"
+        raise DataError(
+            f"{out} is the name of one image, and {given} may give many; give a folder's name, such as"
+            f" {out.with_suffix('')}"
+        )
 
 
 def run_jobs(jobs: Iterable[Job], restorer: BaseRestorer, progress: Progress | None = None) -> Report:

@@ -98,6 +98,15 @@ def test_pair_of_two_sizes_is_named():
         source.crop(0, 1)
 
 
+def test_a_crop_far_larger_than_its_image_is_refused(lab):
+    images = lab.images()
+    height, width = images.read(0).degraded.shape[:2]
+    largest = 4 * max(height, width)
+    assert CropSource(images, Data(crop=largest), SizeRule()).crop(0, 1).degraded.shape[:2] == (largest, largest)
+    with pytest.raises(DataError, match=rf"data.crop is {largest + 1}, and .* is {width}x{height}.* at most {largest}"):
+        CropSource(images, Data(crop=largest + 1), SizeRule()).crop(0, 1)
+
+
 def test_batch_larger_than_the_data_is_said_so(lab, tmp_path: Path, capsys):
     lab.train(lab.recipe("remaen", "data.batch=8"), tmp_path / "run", 1)
     assert "data.batch is 8 and there are 6 images" in capsys.readouterr().err
