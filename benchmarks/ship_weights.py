@@ -153,7 +153,8 @@ Gain over the degraded input in dB, with the 95 % bootstrap interval of the pair
 
 For removing {"raindrops on glass" if recipe.task == "raindrop" else "rain streaks"} from photographs, and as a first
 row of comparisons. Small and trained briefly: large drops and dense rain are only weakened, and fine texture may be
-softened. Built-in sets are synthetic, and their scores cannot be compared with published ones.
+softened. Built-in sets are synthetic, and their scores cannot be compared with published ones. Pictures of good and bad
+cases: `docs/models/` of the repository.
 """
     target = folder_of(registry().find("model", recipe.name).entry.weights) / f"{recipe.name}.md"
     target.write_text(card, encoding="utf-8")
