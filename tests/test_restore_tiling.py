@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import platform
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -129,3 +133,22 @@ def test_out_of_memory_is_told_from_other_errors():
     assert memory.is_out_of_memory(info.value)
     assert not memory.is_out_of_memory(RuntimeError("shapes differ"))
     assert not memory.is_out_of_memory(ValueError("out of memory"))
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told to keep memory")
+def test_freed_memory_is_kept():
+    program = """
+import resource, torch
+from restorekit.restore.memory import keep_freed_memory
+def new_pages():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(4):
+        torch.ones(2**24)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+given_back = new_pages()
+keep_freed_memory()
+torch.ones(2**24)
+print(given_back, new_pages())
+"""
+    given_back, kept = map(int, subprocess.check_output([sys.executable, "-c", program], text=True).split())
+    assert kept < given_back / 10

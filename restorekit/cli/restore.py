@@ -88,8 +88,10 @@ def command(
 def _load(model: str | None, budget_steps: int | None, budget_seconds: float | None, **settings: Any) -> Any:
     """Load the chosen model, or the only one that can be meant."""
     import restorekit
+    from restorekit.restore.memory import keep_freed_memory
     from restorekit.restore.restorer import Budget
 
+    keep_freed_memory()
     if model is None:
         from restorekit.plugin.registry import registry
         from restorekit.weights import default_model
