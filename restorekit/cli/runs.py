@@ -105,7 +105,8 @@ def plot(runs: tuple[Path, ...], output: Path) -> None:
 
     for run in runs:
         _read(run)
-    save_curves(runs, output)
+    if not save_curves(runs, output):
+        raise DataError(f"nothing was logged yet in {', '.join(map(str, runs))}; train on, then draw")
     click.echo(str(output))
 
 

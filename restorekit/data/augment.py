@@ -58,8 +58,8 @@ def _geometry(batch: Batch, augment: Augment, key: Tensor) -> Batch:
 def _brightness(batch: Batch, amount: float, key: Tensor) -> Batch:
     shift = (uniform(key, _BRIGHTNESS) * 2 - 1) * amount
     degraded = adjust_brightness(batch.degraded, shift)
-    clean = None if batch.clean is None else adjust_brightness(batch.clean, shift)
-    return batch.replace(degraded=degraded, clean=clean)
+    clean, references = (p if p is None else adjust_brightness(p, shift) for p in (batch.clean, batch.references))
+    return batch.replace(degraded=degraded, clean=clean, references=references)
 
 
 def _more_drops(batch: Batch, probability: float, key: Tensor) -> Batch:

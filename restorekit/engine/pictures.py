@@ -45,6 +45,10 @@ def _panel(axes: Axes, title: str, scale: str, curves: dict[str, tuple[list[floa
     axes.legend(fontsize=7)
 
 
+def _belongs(name: str, starts: str | tuple[str, ...]) -> bool:
+    return name.startswith(starts) and "norm" not in name
+
+
 def read_curves(run: Path) -> dict[str, tuple[list[float], list[float]]]:
     """Return every logged value of a run as name -> (steps, values)."""
     curves: dict[str, tuple[list[float], list[float]]] = {}
@@ -57,22 +61,25 @@ def read_curves(run: Path) -> dict[str, tuple[list[float], list[float]]]:
     return curves
 
 
-def save_curves(runs: Iterable[Path], target: Path) -> None:
-    """Draw the curves of one or several runs into one PNG."""
+def save_curves(runs: Iterable[Path], target: Path) -> bool:
+    """Draw the curves of one or several runs into one PNG; return whether anything was logged."""
     merged: dict[str, tuple[list[float], list[float]]] = {}
     folders = list(runs)
+    names = [run.name for run in folders]
     for run in folders:
-        prefix = f"{run.name}: " if len(folders) > 1 else ""
+        label = run.name if names.count(run.name) == 1 else str(run)
+        prefix = f"{label}: " if len(folders) > 1 else ""
         merged |= {prefix + name: curve for name, curve in read_curves(run).items()}
     panels = []
     for title, starts, scale in _PANELS:
-        chosen = {n: c for n, c in merged.items() if n.split(": ")[-1].startswith(starts) and "norm" not in n}
+        chosen = {n: c for n, c in merged.items() if _belongs(n.split(": ")[-1], starts)}
         if chosen:
             panels.append((title, scale, chosen))
     if not panels:
-        return
+        return False
     figure = Figure(figsize=(5 * len(panels), 4), layout="constrained")
     FigureCanvasAgg(figure)
     for index, (title, scale, chosen) in enumerate(panels):
         _panel(figure.add_subplot(1, len(panels), index + 1), title, scale, chosen)
     write_atomically(target, lambda beside: figure.savefig(beside, format="png", dpi=110))
+    return True

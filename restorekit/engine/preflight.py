@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+import sys
 import tempfile
 import time
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from restorekit.engine.trainer import Trainer
 from restorekit.errors import TrainingError
 from restorekit.plugin.registry import registry
 from restorekit.recipe import Recipe
+from restorekit.recipe.parts import Phase
 from restorekit.types import Batch
 
 STEPS = 2
@@ -77,8 +79,12 @@ def watched_terms(recipe: Recipe) -> tuple[str, dict[str, float]]:
 def _memory(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
-    info = psutil.Process().memory_info()
-    return int(getattr(info, "peak_wset", 0) or info.rss)
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _same(one: Engine, other: Engine) -> bool:
@@ -105,7 +111,7 @@ def preflight(recipe: Recipe, images: ImageSet, validation: ImageSet | None, opt
 
     Raises what training would raise, and `TrainingError` when what was loaded is not what was saved.
     """
-    short = recipe.model_copy(update={"steps": STEPS, "eval_every": STEPS, "save_every": STEPS})
+    short = _short(recipe)
     few = validation.subset(range(min(2, len(validation)))) if validation else None
     compiled = "on" if options.compile == "on" else "off"
     chosen = replace(options, max_steps=None, log_every=1, compile=compiled, profile=False)
@@ -121,6 +127,19 @@ def preflight(recipe: Recipe, images: ImageSet, validation: ImageSet | None, opt
         return _measured(recipe, validation, trainer, Trainer(short, images, few, folder / "run", chosen))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _short(recipe: Recipe) -> Recipe:
+    """Return the recipe for two steps, in which every phase is due and the rate is that of the middle of a run."""
+    phases = {name: phase.model_copy(update={"start": 0}) for name, phase in recipe.phases if isinstance(phase, Phase)}
+    changes = {
+        "steps": STEPS,
+        "eval_every": STEPS,
+        "save_every": STEPS,
+        "phases": recipe.phases.model_copy(update=phases),
+        "schedule": recipe.schedule.model_copy(update={"warmup": 0}),
+    }
+    return recipe.model_copy(update=changes)
 
 
 def _measured(recipe: Recipe, validation: ImageSet | None, trained: Trainer, loaded: Trainer) -> Preflight:

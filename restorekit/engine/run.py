@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from torch import nn
 
 from restorekit.engine.checkpoint import load_checkpoint, remove_leftovers, save_checkpoint, write_atomically
@@ -19,7 +20,7 @@ from restorekit.recipe.toml import read_recipe_file
 from restorekit.weights.files import save_weights
 
 IDENTITY = ("data", "validation", "init")  # facts that must not change within a run
-RECIPE, FACTS, STATUS = "recipe.toml", "run.json", "status.json"
+RECIPE, FACTS, STATUS, LOCK = "recipe.toml", "run.json", "status.json", ".lock"
 
 
 def _of_a_start(path: Path) -> bool:
@@ -38,16 +39,17 @@ class RunFolder:
         """Where the opaque states for resuming are."""
         return self.path / "checkpoints"
 
-    def open(self, recipe: Recipe, facts: dict[str, Any]) -> None:
-        """Start the folder, or check that the same run is to go on in it.
+    def open(self, recipe: Recipe, facts: dict[str, Any]) -> FileLock:
+        """Start the folder, or check that the same run is to go on in it; return the lock that keeps others out.
 
-        Raises `TrainingError` listing the fields that differ, or when the folder cannot be used.
+        Raises `TrainingError` listing the fields that differ, or when the folder cannot be used, or is in use.
         """
         known = self.path / RECIPE
         if known.exists():
-            remove_leftovers(self.path)
             self._same(read_recipe_file(known), recipe, facts)
-            return
+            lock = self._lock()
+            remove_leftovers(self.path)
+            return lock
         if self.path.exists() and not self.path.is_dir():
             raise TrainingError(f"{self.path} is a file; give a folder with -o")
         if self.path.exists() and any(not _of_a_start(p) for p in self.path.iterdir()):
@@ -56,6 +58,19 @@ class RunFolder:
             )
         self.write_json(FACTS, facts)  # first: the recipe is what marks a folder as a run
         write_atomically(known, lambda beside: beside.write_text(to_toml(recipe), encoding="utf-8"))
+        return self._lock()
+
+    def _lock(self) -> FileLock:
+        lock = FileLock(self.path / LOCK)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise TrainingError(
+                f"another process is training in {self.path}; wait until it ends, or give another folder with -o"
+            ) from error
+        except (OSError, NotImplementedError):  # a disk without locks
+            pass
+        return lock
 
     def _same(self, known: Recipe, recipe: Recipe, facts: dict[str, Any]) -> None:
         differences = known.difference(recipe)

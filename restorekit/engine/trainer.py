@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+from filelock import FileLock
+
 from restorekit.data.crops import CropSource
 from restorekit.data.imageset import ImageSet
 from restorekit.engine.badimages import BadImages
@@ -28,11 +30,12 @@ from restorekit.engine.runtime import Runtime
 from restorekit.engine.stopping import StopRequest
 from restorekit.engine.task import size_rule_of
 from restorekit.engine.trouble import action_for, describe, remedy
-from restorekit.errors import TrainingError
+from restorekit.errors import DataError, RecipeError, TrainingError
 from restorekit.plugin.registry import registry
 from restorekit.recipe import Recipe
 from restorekit.recipe.check import check_recipe
 from restorekit.recipe.model import flatten
+from restorekit.types import SizeRule
 from restorekit.version import __version__
 from restorekit.weights.manifest import file_sha256
 
@@ -53,17 +56,25 @@ def _timed(items: Iterator[Item]) -> Iterator[tuple[float, Item]]:
         yield time.monotonic() - started, item
 
 
+def _brings_masks(images: ImageSet) -> bool:
+    try:
+        return images.read(0).mask is not None
+    except DataError:  # said when it is its turn
+        return False
+
+
 class Trainer:
     """Trains one recipe in one run folder; `run` goes on from the newest checkpoint in it."""
 
     def __init__(
         self, recipe: Recipe, images: ImageSet, validation: ImageSet | None, run: Path, options: Options
     ) -> None:
-        check_recipe(recipe, registry(), paired=images.paired)
+        check_recipe(recipe, registry(), paired=images.paired, masks=_brings_masks(images))
         self.recipe, self.validation, self.options = recipe, validation, options
         self.runtime = Runtime(options.device, recipe.precision)
         self.runtime.check_batch(recipe.data.batch, recipe.accumulate)
         self.folder = RunFolder(run)
+        self._lock: FileLock | None = None  # on the main process, until `close`
         self._open(self._facts(images))
         self.engine = Engine(recipe, self.runtime, compiled=self._compiled())
         self.bad = BadImages(options.on_bad_image, len(images))
@@ -88,14 +99,26 @@ class Trainer:
         """Open the run folder on the main process; every process raises what that one meets."""
         known = {key: facts[key] for key in IDENTITY}
         self.runtime.check_alike(flatten({"recipe": self.recipe.plain(), **known}))
-        self.runtime.from_main(lambda: self.folder.open(self.recipe, facts))
+        self.runtime.from_main(lambda: self._claim(facts))
+
+    def _claim(self, facts: dict[str, Any]) -> None:
+        self._lock = self.folder.open(self.recipe, facts)
 
     def _feed(self, images: ImageSet) -> Feed:
         rule = size_rule_of(self.engine.generator)
+        self._check_crop(rule)
         referencer = referencer_of(self.engine.task.prior, self.runtime.device)
         source = CropSource(images, self.recipe.data, rule, referencer)
         pin = self.runtime.device.type == "cuda"
         return Feed(source, self.recipe.seed, self.runtime.share, bad=self.bad, pin=pin)
+
+    def _check_crop(self, rule: SizeRule) -> None:
+        side = self.recipe.data.crop
+        if side and rule.padded(side) != side:
+            raise RecipeError(
+                f"data.crop is {side}; generator {self.recipe.generator.name!r} takes multiples of {rule.multiple}, at"
+                f" least {rule.minimum}. Set data.crop={rule.padded(side)}"
+            )
 
     def _facts(self, images: ImageSet) -> dict[str, Any]:
         def identity(item: ImageSet | None) -> dict[str, Any] | None:
@@ -144,7 +167,7 @@ class Trainer:
 
     def _first(self, last: int) -> None:
         """Do what belongs before the next step: an evaluation that a signal cut short, or that of step 0."""
-        if self.step < last and self.evaluated != self.step and self.step % self.recipe.eval_every == 0:
+        if self.step <= last and self.evaluated != self.step and self._due(self.recipe.eval_every, self.recipe.steps):
             self.evaluate()
         if self.options.on_nan == "rollback" and self.step == 0:
             self._save()
@@ -165,6 +188,7 @@ class Trainer:
             if self.profiler:
                 self.profiler.after_step(waited)
             if code := self.runtime.stop_signal(self._stop.signal, self.step):
+                self._rolled_back()  # what was masked since the last log line is not forgotten
                 return code
         return None
 
@@ -242,10 +266,12 @@ class Trainer:
         return {f"val/{name}": value for name, value in scores.items()}
 
     def _keep_best(self, scores: dict[str, float]) -> None:
+        if self.step == 0 and not self.options.init:
+            return  # an untrained network is no candidate
         for name, value in scores.items():
             if value > self.best.get(name, float("-inf")):
                 self.best[name] = value
-                if self.runtime.main and self.step:
+                if self.runtime.main:
                     facts = {"restorekit.step": str(self.step), f"restorekit.{name}": f"{value:.4f}"}
                     self.folder.save_weights(f"best-{name}", self.engine.best_generator, self.recipe, facts)
 
@@ -264,6 +290,8 @@ class Trainer:
         self.runtime.wait()
 
     def close(self) -> None:
-        """Tell the trackers that the run has stopped."""
+        """Tell the trackers that the run has stopped, and let others into the folder."""
         if self.logs:
             self.logs.finish(self.step, self.step >= self.recipe.steps)
+        if self._lock:
+            self._lock.release()

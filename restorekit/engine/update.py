@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from timm.optim import create_optimizer_v2
+from timm.optim import create_optimizer_v2, get_optimizer_info
 from torch import Tensor, nn
 
 from restorekit.engine.guard import Guard
@@ -30,6 +30,8 @@ def build_optimizer(spec: Optim, parameters: Iterable[nn.Parameter], device: tor
         fused = device.type in ("cpu", "cuda")
         return kind(parameters, betas=spec.betas, fused=fused, **options)
     try:
+        if get_optimizer_info(spec.name).num_betas == 2:
+            options["betas"] = spec.betas
         optimizer = create_optimizer_v2(list(parameters), opt=spec.name, **options)
     except (ValueError, AssertionError, KeyError) as error:
         raise RecipeError(
@@ -96,5 +98,8 @@ class Updater:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state_dict`."""
         self.optimizer.load_state_dict(state["optimizer"])
+        for group in self.optimizer.param_groups:  # that of this device, not that of the one which saved
+            if "fused" in group:
+                group["fused"] = self.optimizer.defaults["fused"]
         if state["scaler"]:  # empty from a run in another precision
             self.scaler.load_state_dict(state["scaler"])

@@ -22,6 +22,20 @@ def components_of(recipe: Recipe, registry: Registry) -> list[Component]:
     return [registry.find(kind, name) for kind, name in named]
 
 
+def _left_out(recipe: Recipe) -> Recipe:
+    """Return the recipe without its losses of weight 0. Raises `RecipeError` when a phase has no others."""
+    tables = {"losses": recipe.losses, "critic_losses": recipe.critic_losses}
+    kept = {table: {name: term for name, term in terms.items() if term.weight} for table, terms in tables.items()}
+    if not kept["losses"]:
+        raise RecipeError(f"recipe {recipe.name!r}: every loss has weight 0, and nothing is learned; give one more")
+    if recipe.discriminator and not kept["critic_losses"]:
+        raise RecipeError(
+            f"recipe {recipe.name!r}: every critic loss has weight 0, so that the discriminator learns nothing; to train"
+            " without it, set discriminator=none and critic_losses=none"
+        )
+    return recipe.model_copy(update=kept)
+
+
 def _who_gives(what: str, registry: Registry) -> str:
     kinds: tuple[Kind, ...] = ("prior", "generator", "discriminator")
     givers = [
@@ -42,7 +56,7 @@ def check_recipe(recipe: Recipe, registry: Registry, paired: bool = True, masks:
 
     Raises `RecipeError` naming who needs what and who would give it, or `UnknownNameError`.
     """
-    components = components_of(recipe, registry)
+    components = components_of(_left_out(recipe), registry)
     given = {"clean"} if paired or recipe.data.synthesis else set()
     if masks or recipe.data.synthesis:
         given.add("mask")

@@ -69,7 +69,10 @@ class Term(Open):
 
 
 class Optim(Part):
-    """An optimizer: ``adam``, ``adamw``, ``sgd`` or any name that timm knows."""
+    """An optimizer: ``adam``, ``adamw``, ``sgd`` (with Nesterov momentum 0.9) or any name that timm knows.
+
+    `betas`: for every optimizer that has two.
+    """
 
     name: str = "adam"
     lr: Annotated[float, Field(gt=0)] = 2e-4
@@ -124,8 +127,9 @@ class Phases(Part):
 class Augment(Part):
     """Paired augmentation, the same for the degraded and the clean image.
 
-    `flip`: horizontal mirror; `vertical_flip`; `rotate`: by multiples of 90 degrees; `brightness`: factor
-    drawn from [1 - b, 1 + b]; `drops`: probability of adding synthetic raindrops to the degraded image.
+    `flip`: horizontal mirror; `vertical_flip`; `rotate`: by multiples of 90 degrees; `brightness`: a value drawn
+    from [-b, b] is added to images in [0, 1], and the sum clipped; `drops`: probability of adding synthetic raindrops
+    to the degraded image.
     """
 
     flip: bool = True
