@@ -22,6 +22,7 @@ from restorekit.restore.restorer import AdaptiveRestorer, Restorer, RestorerInfo
 from restorekit.types import SizeRule
 
 COUNT = 6
+PLUGIN = SimpleNamespace(name="fake", distribution="restorekit-fake", version="1.0")
 
 
 class Brighten(nn.Module):
@@ -51,7 +52,7 @@ class Breaking(Brighten):
 
 def _component(name: str, task: str = "raindrop"):
     entry = SimpleNamespace(name=name, tasks=(task,), weights="")
-    return SimpleNamespace(id=f"fake/{name}", entry=entry, plugin=SimpleNamespace(name="fake"))
+    return SimpleNamespace(id=f"fake/{name}", entry=entry, plugin=PLUGIN)
 
 
 @pytest.fixture
@@ -110,7 +111,7 @@ def _broken(settings):
 def _adaptive(settings):
     def adapt(image, budget):
         assert (budget.seconds, budget.steps) == (None, 3)
-        return (image + 0.1).clamp(0, 1)
+        return Brighten(0.1)
 
     from restorekit.restore.restorer import Budget
 
@@ -216,10 +217,10 @@ def test_resumes_after_an_interruption(dataset, models, tmp_path, monkeypatch):
     monkeypatch.setattr(Restorer, "restore_tensor", counted)
     finish = runner.ModelRun._finish
 
-    def interrupted(self, sample, image, seconds):
+    def interrupted(self, sample, image, seconds, learned):
         if sample.name == "003":
             raise KeyboardInterrupt
-        return finish(self, sample, image, seconds)
+        return finish(self, sample, image, seconds, learned)
 
     monkeypatch.setattr(runner.ModelRun, "_finish", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -278,6 +279,52 @@ def test_adaptive_model_gets_the_budget_and_says_so(dataset, models, tmp_path):
     assert row.row.cost.latency > 0
     again = runner.run("all", dataset, tmp_path / "out", budget_steps=3, limit=2)
     assert again.summary.rows[1].row.cost == row.row.cost
+
+
+def test_a_budget_that_is_too_small_is_told_in_the_row(dataset, models, tmp_path):
+    def sometimes(settings):
+        restorer = _adaptive(settings)
+        learn = restorer.adapt
+        restorer.adapt = lambda image, budget: image.clone() if image.mean() < 0.4 else learn(image, budget)
+        return restorer
+
+    models.update(adapts=sometimes)
+    for _ in range(2):  # the second time from what the first has left
+        row = runner.run("all", dataset, tmp_path / "out", budget_steps=3).summary.rows[1]
+        dark = sum(not record.learned for record in row.row.images)
+        assert 0 < dark < COUNT
+        assert row.source == f"3 steps were too little to learn {dark} of {COUNT} images"
+
+
+def test_results_of_another_plugin_version_are_made_again(dataset, models, tmp_path, monkeypatch):
+    models.update(good=_fixed(0.1))
+    runner.run("all", dataset, tmp_path / "out")
+    before = {line["key"] for line in _lines(tmp_path / "out") if line["model"] == "good"}
+    monkeypatch.setattr(PLUGIN, "version", "1.1")
+    runner.run("all", dataset, tmp_path / "out")
+    after = {line["key"] for line in _lines(tmp_path / "out") if line["model"] == "good"}
+    assert not before & after
+
+
+def test_score_spares_the_results_of_a_benchmark(dataset, models, tmp_path):
+    from restorekit.benchmark.external import score
+
+    models.update(good=_fixed(0.1))
+    out = tmp_path / "out"
+    runner.run("all", dataset, out)
+    kept = (out / "results.jsonl").read_text()
+    with pytest.raises(DataError, match="holds the results of a benchmark; choose another folder"):
+        score(out / "outputs" / "good", dataset, out=out)
+    assert (out / "results.jsonl").read_text() == kept
+
+
+def test_fresh_leaves_folders_of_others_alone(dataset, models, tmp_path):
+    models.update(good=_fixed(0.1))
+    mine = tmp_path / "out" / "outputs" / "mine.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("kept")
+    runner.run("all", dataset, tmp_path / "out", fresh=True)
+    assert mine.read_text() == "kept"
 
 
 def test_a_model_that_needs_no_weights_was_not_trained(dataset, models, tmp_path):

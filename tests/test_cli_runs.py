@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 from click.testing import CliRunner
@@ -51,3 +52,28 @@ def test_a_folder_without_runs_is_said_to_have_none(runs):
     for folder in (runs / "good", runs / "absent"):
         assert _run("list", folder).stdout.startswith(f"No runs in {folder}.")
         assert json.loads(_run("list", folder, "--json").stdout) == []
+
+
+def test_plots_of_runs_with_equal_names_and_of_runs_without_logs(runs, tmp_path):
+    with pytest.raises(DataError, match=r"nothing was logged yet in .*good"):
+        _run("plot", runs / "good", "-o", tmp_path / "none.png")
+    assert not (tmp_path / "none.png").exists()
+    twins = [runs / "good", runs.parent / "others" / "good"]
+    shutil.copytree(*twins)
+    for run in twins:
+        (run / "log.csv").write_text("step,generator/l1\n1,0.5\n2,0.25\n")
+    labels = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("restorekit.engine.pictures._panel", lambda axes, title, scale, chosen: labels.extend(chosen))
+        _run("plot", *twins, "-o", tmp_path / "both.png")
+    assert labels == [f"{run}: generator/l1" for run in twins]
+
+
+def test_a_run_may_be_called_after_a_norm(runs, tmp_path):
+    names = ("batchnorm", "groupnorm")
+    for name in names:
+        shutil.copytree(runs / "good", runs / name)
+        (runs / name / "log.csv").write_text("step,generator/l1,norm/generator\n1,0.5,1\n2,0.25,1\n")
+    result = _run("plot", *(runs / name for name in names), "-o", tmp_path / "norms.png")
+    assert result.exit_code == 0
+    assert (tmp_path / "norms.png").exists()

@@ -262,6 +262,42 @@ def test_an_unpaired_folder_says_why_it_has_no_clean_images(tmp_path):
         images.require_paired()
 
 
+def test_names_stay_unique_however_alike_the_places_are(tmp_path):
+    for day in ("day1", "day2", "day3"):
+        fill(tmp_path / "set", f"{day}/train/input/1.png", f"{day}/train/target/1.png")
+    names = resolve(tmp_path / "set").names
+    assert len(set(names)) == 3
+    fill(tmp_path / "photos", "a/05/raw/1.jpg", "b/05/raw/1.jpg")
+    assert len(set(resolve(tmp_path / "photos").names)) == 2
+
+
+def test_images_of_both_kinds_that_do_not_pair_are_an_error(tmp_path):
+    fill(tmp_path / "set", "rainy/wet1.png", "rainy/wet2.png", "gt/dry8.png")
+    with pytest.raises(
+        DataError, match=r"2 degraded images \(rainy.wet1.png.*1 clean ones \(gt.dry8.png\), but no two"
+    ):
+        resolve(tmp_path / "set")
+
+
+def test_splits_of_an_unpaired_folder(tmp_path):
+    folder = fill(tmp_path / "photos", "train/a.jpg", "train/b.jpg", "test/c.jpg")
+    assert resolve(folder, split="train").names == ("a", "b")
+    assert resolve(folder).label == "photos@folder/test"
+    assert resolve(folder).names == ("c",)
+    with pytest.raises(DataError, match="has no val folder; it has test, train"):
+        resolve(folder, split="val")
+    trips = fill(tmp_path / "trips", "train/a.jpg", "plane/b.jpg")
+    assert set(resolve(trips).names) == {"a", "b"}
+
+
+def test_names_in_any_alphabet_pair(tmp_path):
+    names = ("пляж", "море", "è1", "ö1")
+    fill(tmp_path / "set", *(f"{role}-{name}.png" for role in ("rain", "norain") for name in names))
+    files = pairs_of(tmp_path / "set")
+    assert len(resolve(tmp_path / "set")) == 4
+    assert files is not None
+
+
 def test_the_fingerprint_follows_names_and_sizes_not_the_place(tmp_path):
     fill(tmp_path / "one", "input/a.png", "target/a.png")
     shutil.copytree(tmp_path / "one", tmp_path / "two")

@@ -166,6 +166,31 @@ def test_16_bits_that_a_format_cannot_hold_are_noted(tmp_path, restorer):
         assert [path for path, note in notes if "16 bits were rounded to 8" in note] == [source] * count
 
 
+def test_whatever_a_network_raises_concerns_its_image_only(photos, tmp_path, restorer, monkeypatch):
+    original, seen = restorer.restore_picture, []
+
+    def sometimes(picture):
+        seen.append(picture)
+        if len(seen) == 1:
+            raise TypeError("no float64 here")
+        return original(picture)
+
+    monkeypatch.setattr(restorer, "restore_picture", sometimes)
+    report = restore_paths([photos], tmp_path / "out", restorer)
+    assert [message for _, message in report.failed if "the model failed (TypeError: no float64 here)" in message]
+    assert report.restored
+
+
+def test_folders_that_cannot_be_read_are_not_passed_over(photos, tmp_path, restorer, monkeypatch):
+    def walk(folder, onerror):
+        onerror(PermissionError(13, "Permission denied", str(folder / "private")))
+        return iter(())
+
+    monkeypatch.setattr(folders.os, "walk", walk)
+    with pytest.raises(DataError, match=r"private: cannot be read \(Permission denied\)"):
+        restore_paths([photos], tmp_path / "out", restorer)
+
+
 def test_a_folder_is_not_named_like_an_image(photos, tmp_path, restorer):
     out = tmp_path / "out.png"
     files = sorted(path for path in photos.iterdir() if path.is_file())[:2]
@@ -288,4 +313,4 @@ def test_command_refuses_bad_options(photos, tmp_path, cli):
     (tmp_path / "file").write_text("")
     result = cli(photos, "-o", tmp_path / "file" / "out")
     assert result.exit_code == 1
-    assert "part of its path is a file" in result.stderr
+    assert "part of its path is a file" in str(result.exception)

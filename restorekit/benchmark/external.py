@@ -15,6 +15,7 @@ from restorekit.benchmark.report import Report
 from restorekit.benchmark.runner import DEGRADED
 from restorekit.benchmark.samples import Samples, open_set, read_pixels
 from restorekit.benchmark.scoring import score_pixels
+from restorekit.benchmark.store import RESULTS
 from restorekit.errors import DataError, ImageError
 
 
@@ -34,6 +35,8 @@ def score(
     Raises `DataError` (unpaired set, no file matches) or `ImageError` (unreadable file, size that differs).
     """
     folder = Path(outputs).expanduser()
+    if out is not None:
+        _spare_benchmark(Path(out) / RESULTS)
     image_set = open_set(dataset)
     image_set.require_paired()
     files = match(folder, [str(n) for n in image_set.names])
@@ -49,8 +52,14 @@ def score(
     report = Report.of(samples, rows, images=picture)
     if out is not None:
         report.write(Path(out))
-        _write_lines(Path(out) / "results.jsonl", samples, rows)
+        _write_lines(Path(out) / RESULTS, samples, rows)
     return report
+
+
+def _spare_benchmark(results: Path) -> None:
+    """Raise `DataError` when the results are those of a benchmark, whose restored images they stand for."""
+    if results.exists() and '"key":' in results.read_text(encoding="utf-8", errors="replace"):
+        raise DataError(f"{results.parent} holds the results of a benchmark; choose another folder with -o")
 
 
 def _rows(samples: Samples, files: dict[str, Path], title: str, progress: Progress) -> list[Row]:

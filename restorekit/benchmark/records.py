@@ -16,7 +16,8 @@ State = Literal["input", "done", "no weights", "failed"]
 class ImageRecord:
     """One restored image: its size in pixels, its scores by metric id, the seconds that restoring took.
 
-    `scores` is empty when the data set has no clean images. An infinite PSNR is kept as such.
+    `scores` is empty when the data set has no clean images. An infinite PSNR is kept as such. `learned`: False when a
+    model that learns each image gave something else, as its budget was too small.
     """
 
     model: str
@@ -25,6 +26,7 @@ class ImageRecord:
     width: int
     scores: Mapping[str, float]
     seconds: float | None = None
+    learned: bool = True
 
 
 @dataclass(frozen=True)
@@ -65,13 +67,17 @@ class ModelFacts:
 
 @dataclass
 class Row:
-    """One row of the table before statistics. `note`: why there are no scores, or fewer than images."""
+    """One row of the table before statistics. `note`: why there are no scores, or fewer than images.
+
+    `unlearned`: images for which the budget was too small to learn them.
+    """
 
     facts: ModelFacts
     state: State
     note: str = ""
     images: list[ImageRecord] = field(default_factory=list)
     cost: Cost | None = None
+    unlearned: int = 0
 
 
 def key_of(identity: Mapping[str, Any]) -> str:
@@ -95,7 +101,10 @@ def image_from_plain(line: Mapping[str, Any]) -> ImageRecord:
     """Read an `ImageRecord` back from a line's values. Raises `KeyError` when a field is missing."""
     scores = {str(k): float(v) for k, v in line["scores"].items()}
     seconds = None if line["seconds"] is None else float(line["seconds"])
-    return ImageRecord(str(line["model"]), str(line["image"]), int(line["height"]), int(line["width"]), scores, seconds)
+    size = int(line["height"]), int(line["width"])
+    return ImageRecord(
+        str(line["model"]), str(line["image"]), *size, scores, seconds, line.get("learned", True) is True
+    )
 
 
 def cost_from_plain(line: Mapping[str, Any]) -> Cost:

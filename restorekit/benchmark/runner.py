@@ -153,7 +153,7 @@ class Benchmark:
         row = Row(facts, "failed")
         self._error_file(name).unlink(missing_ok=True)  # of an earlier run
         try:
-            run = ModelRun(self, load_model(component, name, self.settings), row)
+            run = ModelRun(self, component, load_model(component, name, self.settings), row)
             run.all()
             row.state = "done"
         except NoWeightsError as absent:
@@ -196,7 +196,7 @@ def _free() -> None:
 class ModelRun:
     """One loaded model going over the images that it has not done yet."""
 
-    def __init__(self, bench: Benchmark, restorer: Any, row: Row) -> None:
+    def __init__(self, bench: Benchmark, component: Component, restorer: Any, row: Row) -> None:
         self.bench, self.restorer, self.row = bench, restorer, row
         info = restorer.info
         digest = "" if info.adaptive else state_digest(restorer.generator)
@@ -213,6 +213,7 @@ class ModelRun:
         identity = {
             "dataset": bench.samples.fingerprint,
             "restorekit": __version__,
+            "plugin": f"{component.plugin.distribution} {component.plugin.version}",
             "facts": row.facts,
             "device": restorer.device.type,
             "precision": str(restorer.precision),
@@ -237,6 +238,7 @@ class ModelRun:
             names = self.bench.samples.names
             self.row.images = [self.done[name] for name in names if name in self.done]
         if self.row.facts.adaptive:
+            self.row.unlearned = sum(not record.learned for record in self.row.images)
             self._adaptive_cost()
 
     def _fixed_cost(self) -> None:
@@ -253,6 +255,8 @@ class ModelRun:
         seconds = [r.seconds for r in self.row.images if r.seconds is not None]
         growth = self.growth if known is None or self.growth is not None else None
         cost = efficiency.adaptive_cost(self.restorer, seconds, growth, height, width)
+        if self.row.unlearned == len(self.row.images):
+            cost = replace(cost, parameters=None)  # no network restored any of them
         if growth is None and known is not None:
             cost = replace(cost, memory=known.memory)
         else:
@@ -285,6 +289,7 @@ class ModelRun:
     def _restore(self, sample: RawSample) -> Callable[[], ImageRecord]:
         """Restore one image and return what is left to do: keep its picture and score it."""
         image = _tensor(sample.degraded, self.restorer.device)
+        unlearned = self._unlearned()
         start = time.perf_counter()
         if self.row.facts.adaptive and self.growth is None:
             restored, self.growth = efficiency.peak_growth(
@@ -294,11 +299,18 @@ class ModelRun:
             restored = self.restorer.restore_tensor(image)
         pixels = restored.detach().float().cpu().reshape(3, *image.shape[-2:]).permute(1, 2, 0)
         seconds = time.perf_counter() - start
-        return lambda: self._finish(sample, np.ascontiguousarray(pixels.numpy()), seconds)
+        learned = self._unlearned() == unlearned
+        return lambda: self._finish(sample, np.ascontiguousarray(pixels.numpy()), seconds, learned)
 
-    def _finish(self, sample: RawSample, restored_HWC: NDArray[np.float32], seconds: float) -> ImageRecord:
+    def _unlearned(self) -> int:
+        """Return how many images the model restored without the network that it was to learn."""
+        return self.restorer.unlearned if self.row.facts.budget else 0
+
+    def _finish(
+        self, sample: RawSample, restored_HWC: NDArray[np.float32], seconds: float, learned: bool
+    ) -> ImageRecord:
         write_png(self.bench.store.output(self.model, sample.name), to_uint8(restored_HWC))
-        return _record(self.model, sample, score_pixels(restored_HWC, sample), seconds)
+        return replace(_record(self.model, sample, score_pixels(restored_HWC, sample), seconds), learned=learned)
 
     def _keep(self, record: ImageRecord) -> None:
         self.done[record.image] = record

@@ -43,7 +43,9 @@ class Store:
             raise DataError(f"output folder {folder} cannot be used: {error}; choose another with -o") from error
 
     def _clear(self) -> None:
-        self.path.unlink(missing_ok=True)
+        if not self.path.exists():
+            return  # no benchmark's folder: what is in it belongs to someone else
+        self.path.unlink()
         if (self.folder / OUTPUTS).is_dir():
             shutil.rmtree(self.folder / OUTPUTS)
 

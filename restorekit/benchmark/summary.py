@@ -60,9 +60,11 @@ class RowSummary:
     def source(self) -> str:
         """Where the weights come from, in words."""
         facts = self.row.facts
-        if facts.budget:
+        if not facts.budget:
+            return facts.weights
+        if not self.row.unlearned:
             return f"trained on each image ({facts.budget})"
-        return facts.weights
+        return f"{facts.budget} were too little to learn {self.row.unlearned} of {len(self.row.images)} images"
 
 
 @dataclass(frozen=True)

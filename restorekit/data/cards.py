@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -11,12 +12,14 @@ from typing import Literal
 
 Sides = Literal["", "degraded-clean", "clean-degraded"]
 
-_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+")
+_RUN = re.compile(r"[^\W\d_]+|\d+")
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+")  # of a run: only a-z tells words apart by their capitals
 
 
 def words(text: str) -> list[str]:
     """Split a file or folder name into lower-case words and numbers: ``RainTrain_2L`` -> rain train 2 l."""
-    return [word.lower() for word in _WORD.findall(text)]
+    runs = _RUN.findall(unicodedata.normalize("NFC", text))
+    return [word.lower() for run in runs for word in (_WORD.findall(run) if run.isascii() else [run])]
 
 
 @dataclass(frozen=True)

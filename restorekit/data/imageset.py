@@ -128,7 +128,7 @@ def files_fingerprint(pairs: Iterable[FilePair]) -> str:
     digest = hashlib.sha256()
     for pair in pairs:
         sizes = [path.stat().st_size for path in (pair.degraded, pair.clean, pair.mask) if path]
-        digest.update(f"{pair.name}|{sizes}|{pair.sides}\n".encode())
+        digest.update(f"{pair.name}|{sizes}|{pair.sides}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()[:12]
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from restorekit.data.cards import FOLDER, DatasetCard, Sides
 from restorekit.data.decode import image_size
@@ -78,6 +79,7 @@ def _stem(path: Path) -> str:
 
 
 Key = Callable[[Path], str]
+Member = TypeVar("Member")
 _STRATEGIES: tuple[tuple[Key, Key], ...] = ((_stem, _stem), (_role_key, _role_key), (_variant_key, _role_key))
 
 
@@ -102,12 +104,26 @@ def _with_suffix(path: Path) -> str:
 
 
 def unique_names(paths: Sequence[Path]) -> list[str]:
-    """Return a unique name per file: its stem, with its folders and suffix added where stems repeat."""
+    """Return a unique name per file: its stem, with folders, suffix and at last a number where names repeat."""
     names = [path.stem for path in paths]
     for longer in (_with_folders, _with_suffix):
         counts = Counter(names)
         names = [n if counts[n] == 1 else longer(path) for n, path in zip(names, paths, strict=True)]
-    return names
+    return _numbered(names)
+
+
+def _numbered(names: Sequence[str]) -> list[str]:
+    taken, seen = set(names), Counter[str]()
+    unique = []
+    for name in names:
+        seen[name] += 1
+        new = name
+        while seen[name] > 1 and new in taken:
+            new = f"{name}-{seen[name]}"
+            seen[name] += new in taken
+        taken.add(new)
+        unique.append(new)
+    return unique
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
@@ -140,13 +156,23 @@ def _alone(root: Path, paths: Sequence[Path], layout: str, sides: Sides) -> Pair
     return PairedFiles(root, pairs, layout, paired=bool(sides))
 
 
-def unpaired_folder(path: Path | str) -> PairedFiles:
+def unpaired_folder(path: Path | str, *, split: str | None = None, prefer: str | None = None) -> PairedFiles:
     """Take every image of a folder as degraded, without clean partners: its own files, else those below it.
 
-    Raises `DataError` when there is no such folder or no image.
+    Where folders name splits, `split` takes those of its name, and so does `prefer` if there are any. Raises
+    `DataError` when there is no such folder or no image, or the folders name other splits only.
     """
     root = Path(path)
-    return _alone(root, _lone_files(image_tree(root), root), "images without ground truth", "")
+    tree = image_tree(root)
+    groups: dict[str | None, list[Path]] = {}
+    for folder, paths in tree.items():
+        if paths:
+            groups.setdefault(FOLDER.split_in(folder.relative_to(root).as_posix()), []).extend(paths)
+    wanted = prefer if split is None and prefer in groups else split
+    if wanted is None or (wanted not in groups and None in groups):
+        return _alone(root, _lone_files(tree, root), "images without ground truth", "")
+    files = _alone(root, _chosen(groups, wanted, root), "images without ground truth", "")
+    return replace(files, split=wanted)
 
 
 def no_pairs(root: Path, tree: Tree) -> NoPairsError:
@@ -156,6 +182,17 @@ def no_pairs(root: Path, tree: Tree) -> NoPairsError:
         f"{root}: no pairs of degraded and clean images. Looked for {LOOKED_FOR}; found images:"
         f" {listing(found)}."
         " Rename the folders or files to one of these schemes."
+    )
+
+
+def _strangers(root: Path, sites: Sequence[Site]) -> DataError:
+    """The error for degraded and clean images of which no two go by one name."""
+    degraded = [path.relative_to(root) for site in sites for path in site.degraded]
+    clean = [path.relative_to(root) for site in sites for path in site.clean]
+    return DataError(
+        f"{root}: {len(degraded)} degraded images ({listing(degraded)}) and {len(clean)} clean ones ({listing(clean)}),"
+        " but no two of one name. Name both images of a pair alike, such as rainy/1.png and clean/1.png; if these are"
+        " no pairs, give the folder of the degraded ones alone."
     )
 
 
@@ -212,7 +249,7 @@ def sites_by_split(sites: Iterable[Site], root: Path, card: DatasetCard) -> dict
     return groups
 
 
-def _chosen(groups: dict[str | None, list[Site]], split: str | None, root: Path) -> list[Site]:
+def _chosen(groups: dict[str | None, list[Member]], split: str | None, root: Path) -> list[Member]:
     if split in groups:
         return groups[split]
     if split is not None and groups:
@@ -220,7 +257,7 @@ def _chosen(groups: dict[str | None, list[Site]], split: str | None, root: Path)
             f"{root} has no {split} folder; it has {', '.join(sorted(name for name in groups if name))}."
             " Give the folder that you mean itself."
         )
-    return [site for sites in groups.values() for site in sites]
+    return [member for members in groups.values() for member in members]
 
 
 def pair_folder(
@@ -246,7 +283,7 @@ def pair_folder(
     if sites:
         files = replace(join_sites(root, sites), split=wanted if len(groups) > 1 else None)
         if not files.pairs:
-            raise no_pairs(root, tree)
+            raise _strangers(root, sites)
         if files.unpartnered:
             raise unequal(files)
     elif sides:

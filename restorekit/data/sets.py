@@ -59,10 +59,12 @@ def _folder(path: Path, split: str | None) -> ImageSet:
     try:
         files = pair_folder(path, split=split, prefer="test")
     except NoPairsError as error:
-        lone = unpaired_folder(path)
-        return file_set(f"{name}@folder", "", lone.pairs, paired=False, note=str(error))
+        files = unpaired_folder(path, split=split, prefer="test")
+        note = str(error)
+    else:
+        note = ""
     label = f"{name}@folder/{files.split}" if files.split else f"{name}@folder"
-    return file_set(label, "", files.pairs, paired=True)
+    return file_set(label, "", files.pairs, files.paired, note)
 
 
 def _installed_set(card: DatasetCard, record: Installed) -> ImageSet:

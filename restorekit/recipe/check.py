@@ -30,7 +30,7 @@ def _left_out(recipe: Recipe) -> Recipe:
         raise RecipeError(f"recipe {recipe.name!r}: every loss has weight 0, and nothing is learned; give one more")
     if recipe.discriminator and not kept["critic_losses"]:
         raise RecipeError(
-            f"recipe {recipe.name!r}: every critic loss has weight 0, so that the discriminator learns nothing; to train"
+            f"recipe {recipe.name!r}: every critic loss has weight 0, and the discriminator learns nothing; to train"
             " without it, set discriminator=none and critic_losses=none"
         )
     return recipe.model_copy(update=kept)

@@ -69,6 +69,8 @@ class Recipe(Part):
                 f" (discriminator: {self.discriminator and self.discriminator.name},"
                 f" critic_losses: {sorted(self.critic_losses) or 'none'})"
             )
+        if self.data.augment.rotate and not self.data.crop:
+            raise ValueError("data.augment.rotate turns square crops only, and data.crop=0 takes whole images; set one")
         if self.data.batch % self.accumulate:
             raise ValueError(f"data.batch ({self.data.batch}) must be a multiple of accumulate ({self.accumulate})")
         return self

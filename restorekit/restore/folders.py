@@ -125,12 +125,15 @@ def run_jobs(jobs: Iterable[Job], restorer: BaseRestorer, progress: Progress | N
 
     A file that fails is reported and the others go on; when the disk is full the rest is not tried.
     `progress` is called after every file with the job, how many are finished, and how many there are. At most
-    two pictures are in memory besides the one in work.
+    two pictures are in memory besides the one in work. Raises `DataError` when the folder of the results
+    cannot be made.
     """
     jobs = list(jobs)
     report = Report(skipped=[job.source for job in jobs if job.done])
     waiting = [job for job in jobs if not job.done]
     finished = len(report.skipped)
+    if waiting:
+        _make_writable(waiting[0].target.parent)
     for job, read in _read_ahead(waiting):
         error = _finish(job, read, restorer, report)
         finished += 1
@@ -140,6 +143,16 @@ def run_jobs(jobs: Iterable[Job], restorer: BaseRestorer, progress: Progress | N
             report.stopped = f"{len(jobs) - finished} file(s) were not tried, because none could be written"
             break
     return report
+
+
+def _make_writable(folder: Path) -> None:
+    """Make the folder of results before anything is computed for it. Raises `DataError` when that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{folder}: {write_failure(error)}") from error
+    if not os.access(folder, os.W_OK):
+        raise DataError(f"{folder}: nothing may be written there; change its permissions, or -o")
 
 
 def _finish(
@@ -157,8 +170,7 @@ def _finish(
     except OSError as error:
         report.failed.append((job.source, f"{job.target}: {write_failure(error)}"))
         return error
-    except (RuntimeError, MemoryError) as error:
-        # What torch raises inside a network: it may be this image only.
+    except Exception as error:  # a plugin's network may raise anything, and it may be this image only
         report.failed.append((job.source, f"{job.source}: the model failed ({type(error).__name__}: {error})"))
         return None
     report.restored.append(job.target)
@@ -183,7 +195,11 @@ def _images(folder: Path, out: Path, recursive: bool) -> list[Path]:
     """Return the image files of a folder, sorted; without hidden ones and those in `out`."""
     own = out.resolve()
     found: list[Path] = []
-    for parent, folders, names in os.walk(folder):
+
+    def failed(error: OSError) -> None:
+        raise DataError(f"{error.filename}: cannot be read ({error.strerror}); change its permissions, or leave it out")
+
+    for parent, folders, names in os.walk(folder, onerror=failed):
         here = Path(parent)
         inner = [name for name in sorted(folders) if not name.startswith(".") and (here / name).resolve() != own]
         folders[:] = inner if recursive else []

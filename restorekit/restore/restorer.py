@@ -252,9 +252,10 @@ Adapt = Callable[[Tensor, Budget], Network | Tensor]
 class AdaptiveRestorer(BaseRestorer):
     """Restores with a model that learns the image first.
 
-    `adapt` takes an image [1, 3, H, W] float32 in [0, 1], on the device, and the budget. It returns the
-    restored image of that shape, or a network, which then restores the image as a fixed one would.
-    `generator`, an untrained network of the same form, is what cost columns count.
+    `adapt` takes an image [1, 3, H, W] float32 in [0, 1], on the device, and the budget. It returns a network, which
+    then restores the image as a fixed one would, or, where none was learned, the restored image of that shape.
+    `generator`, an untrained network of the same form, is what cost columns count. `unlearned` counts the images that
+    were restored without a network.
     """
 
     def __init__(
@@ -269,6 +270,7 @@ class AdaptiveRestorer(BaseRestorer):
         self.adapt = adapt
         self.budget = budget or Budget()
         self.generator = generator
+        self.unlearned = 0
 
     def _network_for(self, image: Tensor) -> Network | Tensor:
         with torch.inference_mode(False), torch.enable_grad():
@@ -277,6 +279,7 @@ class AdaptiveRestorer(BaseRestorer):
             return self._moved(learned)
         if not isinstance(learned, Tensor):
             return learned
+        self.unlearned += 1
         if learned.shape != image.shape:
             raise RestorekitError(
                 f"the model returned shape {tuple(learned.shape)} for an image {tuple(image.shape)}; they"

@@ -136,7 +136,7 @@ def _measure(generator: Any, rule: SizeRule, reach: int) -> int:
         signs = torch.randint(0, 2, (3, cell, cell), generator=torch.Generator().manual_seed(1)) * 2 - 1
         seen = (output[0, :, before : before + cell, before : before + cell] * signs.to(device)).sum()
         (gradient,) = torch.autograd.grad(seen, probe)
-    mass = gradient[0].abs().sum(0).double().cpu()
+    mass = gradient[0].abs().sum(0).cpu().double()
     position = torch.arange(size)
     distance = torch.maximum(before - position, position - (before + cell - 1)).clamp(min=0)
     ring = torch.maximum(distance[:, None], distance[None]).flatten()

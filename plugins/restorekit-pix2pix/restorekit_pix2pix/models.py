@@ -9,7 +9,7 @@ from restorekit.recipe import Recipe
 TRAINING_PAIRS = 861  # of the Raindrop data set (Qian et al., CVPR 2018)
 GAN_BETAS = (0.5, 0.999)
 SMALL_WIDTH = 32
-# The source resizes to 286, crops 256, mirrors, and changes brightness by up to 30 %.
+# The source resizes to 286, crops 256, mirrors, and adds up to 0.3 to the brightness, or takes it off.
 AUGMENTED = {"resize": 286, "crop": 256, "augment": {"flip": True, "brightness": 0.3}}
 
 

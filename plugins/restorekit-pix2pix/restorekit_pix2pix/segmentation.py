@@ -58,14 +58,14 @@ class SegmentationAgreement(nn.Module):
 
 def label_accuracy(found: Tensor, expected: Tensor) -> Tensor:
     """Return the share of equal labels, [B, H, W] x 2 -> [B] float64."""
-    return (found == expected).double().mean((1, 2))
+    return (found == expected).cpu().double().mean((1, 2))
 
 
 def label_miou(found: Tensor, expected: Tensor, classes: int = CLASSES) -> Tensor:
     """Return the mean intersection over union of the classes present in either map, [B] float64."""
     pairs = (expected * classes + found).flatten(1)
     counts = torch.stack([torch.bincount(row, minlength=classes**2) for row in pairs])
-    table = counts.view(-1, classes, classes).double()
+    table = counts.view(-1, classes, classes).cpu().double()
     both = table.diagonal(dim1=1, dim2=2)
     either = table.sum(1) + table.sum(2) - both
     present = either > 0

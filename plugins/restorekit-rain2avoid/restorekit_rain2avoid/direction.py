@@ -49,8 +49,8 @@ def direction_spectrum(plane_HW: Tensor) -> Tensor:
     radius = torch.hypot(down, right)
     used = (radius > _BAND[0]) & (radius < _BAND[1])
     angle = torch.rad2deg(torch.atan2(down[used], right[used]))
-    bins = torch.remainder(angle + 90, 180).long().clamp(max=_BINS - 1)
-    sums = torch.bincount(bins, weights=(power[used] * radius[used]).double(), minlength=_BINS)
+    bins = torch.remainder(angle + 90, 180).long().clamp(max=_BINS - 1).cpu()
+    sums = torch.bincount(bins, weights=(power[used] * radius[used]).cpu().double(), minlength=_BINS)
     mean = sums / torch.bincount(bins, minlength=_BINS).clamp(min=1)
     kernel = torch.tensor(_SMOOTHING, dtype=mean.dtype, device=mean.device)
     around = len(_SMOOTHING) // 2

@@ -68,8 +68,8 @@ def _source_positions(
     cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     offset_x = width / 2 - cosine * canvas_width / 2 + sine * canvas_height / 2
     offset_y = height / 2 - sine * canvas_width / 2 - cosine * canvas_height / 2
-    columns = torch.arange(part.left, part.left + part.width, dtype=torch.float64, device=device)
-    rows = torch.arange(part.top, part.top + part.height, dtype=torch.float64, device=device)[:, None]
+    columns = torch.arange(part.left, part.left + part.width, dtype=torch.float64)  # MPS has no float64
+    rows = torch.arange(part.top, part.top + part.height, dtype=torch.float64)[:, None]
 
     def fixed(values: Tensor) -> Tensor:
         return (values * (1 << _POSITION_BITS)).round().long()
@@ -78,7 +78,7 @@ def _source_positions(
     shift = _POSITION_BITS - _FRACTION_BITS
     x = (fixed(cosine * columns) + (fixed(-sine * rows + offset_x) + half)) >> shift
     y = (fixed(sine * columns) + (fixed(cosine * rows + offset_y) + half)) >> shift
-    return x, y
+    return x.to(device), y.to(device)
 
 
 def _pack(image_CHW: Tensor) -> Tensor:
