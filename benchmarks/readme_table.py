@@ -49,7 +49,6 @@ def cells(row: Mapping[str, Any], protocols: list[str], headline: str) -> list[s
     """Return one row of the table; a model without scores says why in its last cell."""
     worse = row["share_worse"]
     cost = row["cost"] or {}
-    weights = f"trained on each image ({row['budget']})" if row["budget"] else row["weights"]
     return [
         row["title"],
         *(score(row, p) for p in protocols),
@@ -57,7 +56,7 @@ def cells(row: Mapping[str, Any], protocols: list[str], headline: str) -> list[s
         ABSENT if worse is None else percent(worse),
         si(cost.get("parameters")),
         seconds(cost.get("latency")),
-        row["note"] or weights or ABSENT,
+        row["note"] or row["source"] or ABSENT,
     ]
 
 

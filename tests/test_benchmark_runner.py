@@ -293,7 +293,7 @@ def test_a_budget_that_is_too_small_is_told_in_the_row(dataset, models, tmp_path
         row = runner.run("all", dataset, tmp_path / "out", budget_steps=3).summary.rows[1]
         dark = sum(not record.learned for record in row.row.images)
         assert 0 < dark < COUNT
-        assert row.source == f"3 steps were too little to learn {dark} of {COUNT} images"
+        assert row.source == f"references' mean in {dark} of {COUNT} images: 3 steps are too little to learn one"
 
 
 def test_results_of_another_plugin_version_are_made_again(dataset, models, tmp_path, monkeypatch):

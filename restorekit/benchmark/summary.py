@@ -58,13 +58,14 @@ class RowSummary:
 
     @property
     def source(self) -> str:
-        """Where the weights come from, in words."""
+        """Where the weights come from, or what a small budget left of them, in words."""
         facts = self.row.facts
         if not facts.budget:
             return facts.weights
         if not self.row.unlearned:
             return f"trained on each image ({facts.budget})"
-        return f"{facts.budget} were too little to learn {self.row.unlearned} of {len(self.row.images)} images"
+        share = f"{self.row.unlearned} of {len(self.row.images)}"
+        return f"references' mean in {share} images: {facts.budget} are too little to learn one"
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,7 @@ def _row_values(row: RowSummary) -> dict[str, Any]:
         "other_task": row.other_task,
         "state": row.row.state,
         "note": row.row.note,
+        "source": row.source,
         "images": len(row.row.images),
         "means": {m: asdict(i) for m, i in row.means.items()},
         "gains": {m: asdict(i) for m, i in row.gains.items()},
