@@ -80,6 +80,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--device", default="auto")
     parser.add_argument("-o", "--output", type=Path, required=True)
     given = parser.parse_args(arguments)
+    if min(given.best, given.worst) < 0 or given.best + given.worst == 0:
+        parser.error(f"--best {given.best} --worst {given.worst}: give 0 or more of each, and at least one in all")
     images = open_set(given.dataset)
     found = cases(given.model, images, given.device, None if images.paired else given.best + given.worst)
     if images.paired:
