@@ -13,6 +13,7 @@ from torch import nn
 
 from restorekit.engine.checkpoint import load_checkpoint, remove_leftovers, save_checkpoint, write_atomically
 from restorekit.engine.engine import Engine
+from restorekit.engine.notices import notice
 from restorekit.errors import TrainingError
 from restorekit.jsonfile import read_table
 from restorekit.recipe import Recipe, to_toml
@@ -68,8 +69,8 @@ class RunFolder:
             raise TrainingError(
                 f"another process is training in {self.path}; wait until it ends, or give another folder with -o"
             ) from error
-        except (OSError, NotImplementedError):  # a disk without locks
-            pass
+        except (OSError, NotImplementedError) as error:
+            notice(f"{self.path} cannot be locked ({error}); see to it that no other process trains in it")
         return lock
 
     def _same(self, known: Recipe, recipe: Recipe, facts: dict[str, Any]) -> None:

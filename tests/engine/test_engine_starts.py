@@ -139,3 +139,12 @@ def test_masks_of_the_data_serve_a_loss(lab, tmp_path: Path):
     recipe = lab.recipe("remaen", "steps=1", "losses.masked-l1.weight=1")
     assert lab.train(recipe, tmp_path / "run", images=resolve(folder)).completed
     assert json.loads((tmp_path / "run/status.json").read_text())["completed"]
+
+
+def test_a_disk_without_locks_is_told_and_trained_on(lab, tmp_path: Path, monkeypatch, capsys):
+    def refused(self, **_):
+        raise NotImplementedError("no locks here")
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refused)
+    assert lab.train(lab.recipe("remaen", "steps=1"), tmp_path / "run").completed
+    assert "cannot be locked (no locks here)" in capsys.readouterr().err
