@@ -158,7 +158,7 @@ def _learn(recipe: Recipe, image: Tensor, runtime: Runtime, steps: int | None, c
     network = engine.best_generator
     cut_short = done < wanted.steps and not (stop and stop.gave_up)
     if cut_short and done < wanted.fallback:
-        return _mean(found, recipe, image, runtime.device)
+        return _fallen_back(recipe, _mean(found, recipe, image, runtime.device))
     if stop:
         stop.look(done - 1, network)
         stop.restore_best(network)
@@ -166,7 +166,7 @@ def _learn(recipe: Recipe, image: Tensor, runtime: Runtime, steps: int | None, c
     if cut_short and wanted.fallback:
         mean = _mean(found, recipe, image, runtime.device)
         if view.astray(restored, mean):
-            return mean
+            return _fallen_back(recipe, mean)
     return network.eval()
 
 
@@ -188,15 +188,19 @@ def _train(engine: Engine, batches: Iterable[Batch], stop: EarlyStop | None, clo
     return done
 
 
-def _mean(found: Pixels | None, recipe: Recipe, image: Tensor, device: torch.device) -> Tensor:
-    """Say so, and return the mean [1, C, H, W] of the references [K, H, W, C], or of those that the prior gives now.
-
-    What 8 bits cannot hold of the image is added again.
-    """
+def _fallen_back(recipe: Recipe, mean: Tensor) -> Tensor:
     notice_once(
         f"{recipe.name}: the budget is too small to learn an image of this size here; the result is the mean of its"
         " references, as for every such image. A larger --budget-seconds or --budget-steps lets the network learn"
     )
+    return mean
+
+
+def _mean(found: Pixels | None, recipe: Recipe, image: Tensor, device: torch.device) -> Tensor:
+    """Return the mean [1, C, H, W] of the references [K, H, W, C], or of those that the prior gives now.
+
+    What 8 bits cannot hold of the image is added again.
+    """
     if found is None:
         return references_mean(recipe, image, device)
     mean = torch.from_numpy(found.mean(axis=0, dtype=np.float32)).movedim(-1, 0)[None]

@@ -121,17 +121,20 @@ def test_without_rain_a_budget_that_ends_too_early_gives_the_input():
     torch.testing.assert_close(found[0], image)
 
 
-def test_a_network_counts_after_enough_steps_and_when_it_did_all_of_them(monkeypatch):
+def test_a_network_counts_after_enough_steps_and_when_it_did_all_of_them(monkeypatch, capsys):
     from restorekit.engine import earlystop as module
+    from restorekit.engine.notices import notice_once
 
+    notice_once.cache_clear()
     _, image = rainy_photograph(48, 48)
     still = single(adapt={"steps": 2}, optim={"generator": {"lr": 1e-12}})
     assert isinstance(adapt(still, image[None], device="cpu"), torch.nn.Module)
     assert isinstance(adapt(single(adapt={"fallback": 0}), image[None], device="cpu", steps=1), torch.nn.Module)
     monkeypatch.setattr(module.View, "astray", lambda *_: False)
     few = single(adapt={"fallback": 2})
-    assert isinstance(adapt(few, image[None], device="cpu", steps=1), torch.Tensor)
     assert isinstance(adapt(few, image[None], device="cpu", steps=2), torch.nn.Module)
+    assert "the budget is too small" not in capsys.readouterr().err
+    assert isinstance(adapt(few, image[None], device="cpu", steps=1), torch.Tensor)
 
 
 def test_a_network_further_from_the_references_than_the_input_does_not_count():
