@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from restorekit.devices import pick_device, pick_precision
 from restorekit.engine.feed import Share
-from restorekit.errors import TrainingError
+from restorekit.errors import RestorekitError, TrainingError
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -135,7 +135,7 @@ class Runtime:
     def from_main(self, make: Callable[[], Made]) -> Made:
         """Return on every process what `make` gives on the main one, whose disk may be no one else's.
 
-        Raises, on every process, the `TrainingError` that it raises.
+        Raises on every process, as `TrainingError`, whatever error of restorekit `make` raises on the main one.
         """
         if not self.many:
             return make()
@@ -145,7 +145,7 @@ class Runtime:
         if self.main:
             try:
                 made[1] = make()
-            except TrainingError as error:
+            except RestorekitError as error:
                 made[0] = str(error)
         problem, value = broadcast_object_list(made)
         if problem:

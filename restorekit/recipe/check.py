@@ -22,12 +22,14 @@ def components_of(recipe: Recipe, registry: Registry) -> list[Component]:
     return [registry.find(kind, name) for kind, name in named]
 
 
-def _left_out(recipe: Recipe) -> Recipe:
+def _without_idle_losses(recipe: Recipe) -> Recipe:
     """Return the recipe without its losses of weight 0. Raises `RecipeError` when a phase has no others."""
     tables = {"losses": recipe.losses, "critic_losses": recipe.critic_losses}
     kept = {table: {name: term for name, term in terms.items() if term.weight} for table, terms in tables.items()}
     if not kept["losses"]:
-        raise RecipeError(f"recipe {recipe.name!r}: every loss has weight 0, and nothing is learned; give one more")
+        raise RecipeError(
+            f"recipe {recipe.name!r}: every loss has weight 0, and nothing is learned; give one of them another"
+        )
     if recipe.discriminator and not kept["critic_losses"]:
         raise RecipeError(
             f"recipe {recipe.name!r}: every critic loss has weight 0, and the discriminator learns nothing; to train"
@@ -56,7 +58,7 @@ def check_recipe(recipe: Recipe, registry: Registry, paired: bool = True, masks:
 
     Raises `RecipeError` naming who needs what and who would give it, or `UnknownNameError`.
     """
-    components = components_of(_left_out(recipe), registry)
+    components = components_of(_without_idle_losses(recipe), registry)
     given = {"clean"} if paired or recipe.data.synthesis else set()
     if masks or recipe.data.synthesis:
         given.add("mask")
