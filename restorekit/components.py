@@ -31,6 +31,15 @@ _PIXEL = (
         paper="Charbonnier et al., Two deterministic half-quadratic regularization algorithms, ICIP 1994",
     ),
     Entry(
+        name="psnr",
+        kind="loss",
+        target=f"{_LOSSES}.pixel:PSNRLoss",
+        summary="dB of PSNR below a ceiling, image by image",
+        needs=_CLEAN,
+        paper="Chen et al., HINet: Half instance normalization network, CVPR Workshops 2021",
+        deviations=("A floor keeps perfect images finite: the loss is 0 for them, not minus infinity.",),
+    ),
+    Entry(
         name="masked-l1",
         kind="loss",
         target=f"{_LOSSES}.pixel:MaskedL1",

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.signal
 import torch
-from skimage.metrics import structural_similarity
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from restorekit.errors import RecipeError, TrainingError, WeightsError
 from restorekit.losses import backbones
@@ -16,7 +16,7 @@ from restorekit.losses.adversarial import Adversarial, Critic
 from restorekit.losses.contrastive import Contrastive
 from restorekit.losses.learned import LPIPSLoss
 from restorekit.losses.perceptual import RELU_POSITIONS, Perceptual, VGG16Features
-from restorekit.losses.pixel import L1, MSE, Charbonnier, MaskedL1, References
+from restorekit.losses.pixel import L1, MSE, Charbonnier, MaskedL1, PSNRLoss, References
 from restorekit.losses.structure import Edge, SSIMLoss
 from restorekit.random import uniform
 from restorekit.types import Batch, Judgement, LossInput, Output
@@ -35,6 +35,7 @@ PAIRED = {
     "l1": L1,
     "mse": MSE,
     "charbonnier": Charbonnier,
+    "psnr": PSNRLoss,
     "masked-l1": MaskedL1,
     "references": References,
     "references-mean": lambda: References(mean=True),
@@ -70,6 +71,29 @@ def test_pixel_losses_are_their_formulas():
     assert Charbonnier(eps=0.1)(seen).item() == pytest.approx(np.sqrt(d**2 + 0.01).mean(), rel=1e-6)
     weights = np.where(b.mean(1, keepdim=True).numpy() > 0.5, 3.0, 0.5)
     assert MaskedL1(inside=3, outside=0.5)(seen).item() == pytest.approx((weights * np.abs(d)).mean(), rel=1e-6)
+
+
+def test_psnr_loss_is_the_mean_distance_to_its_ceiling():
+    """Far below the ceiling it is ceiling - PSNR, image by image, which scikit-image computes here."""
+    clean, noise = images(2, 3, 16, 16, seed=1), images(2, 3, 16, 16, seed=2) - 0.5
+    image = clean + noise * torch.tensor([0.02, 0.5]).view(2, 1, 1, 1)
+    psnr = [
+        peak_signal_noise_ratio(c.double().numpy(), i.double().numpy(), data_range=1)
+        for c, i in zip(clean, image, strict=True)
+    ]
+    assert PSNRLoss(ceiling=90)(seen_of(image, clean)).item() == pytest.approx(90 - np.mean(psnr), abs=1e-4)
+
+
+def test_psnr_loss_weighs_images_by_the_share_of_their_error():
+    clean, noise = images(2, 3, 16, 16, seed=1), images(1, 3, 16, 16, seed=2) - 0.5
+    image = (clean + noise * torch.tensor([0.1, 0.5]).view(2, 1, 1, 1)).requires_grad_()
+    slight, strong = torch.autograd.grad(PSNRLoss(ceiling=90)(seen_of(image, clean)), image)[0].flatten(1).norm(dim=1)
+    assert slight / strong == pytest.approx(5, rel=1e-3)  # MSE: 1/5
+
+
+def test_psnr_loss_refuses_a_ceiling_of_no_decibel():
+    with pytest.raises(RecipeError, match="ceiling is 0 dB; it must be above 0"):
+        PSNRLoss(ceiling=0)
 
 
 def test_references_with_and_without_mean_have_the_same_gradient():

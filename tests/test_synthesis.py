@@ -15,15 +15,15 @@ from scipy import ndimage
 from restorekit.data.augment import augment
 from restorekit.data.builtin import photos
 from restorekit.data.builtin.sets import builtin_pairs
-from restorekit.data.synthesis import add_drops, add_streaks, presets, synthesize
+from restorekit.data.synthesis import DROP_PRESETS, add_drops, add_streaks, presets, synthesize
 from restorekit.data.synthesis.defocus import defocus
-from restorekit.data.synthesis.raindrops import DROPS
+from restorekit.data.synthesis.raindrops import DROPS, SOFT
 from restorekit.data.synthesis.streaks import HEAVY, LIGHT, PRESETS, REAL
 from restorekit.errors import DataError, UnknownNameError
 from restorekit.recipe.parts import Data, Synthesis
 from restorekit.types import Batch
 
-CASES = [("raindrop", "drops"), *[("rain-streak", name) for name in PRESETS]]
+CASES = [*[("raindrop", name) for name in DROP_PRESETS], *[("rain-streak", name) for name in PRESETS]]
 
 
 def scene(count=1, height=96, width=120, seed=0, dtype=torch.float32):
@@ -233,6 +233,46 @@ def test_a_drop_shows_the_scene_upside_down():
     assert np.mean(slopes) > 0.2
 
 
+def test_soft_drops_have_no_outline_and_one_colour():
+    """A pane far out of focus: the steepest rise is far below that of drops, and the inside is flat."""
+    clean = torch.full((12, 3, 200, 200), 0.1)
+    clean[:, :, :100] = 0.7
+    few = {"count": (6.0, 6.0), "diameter": (40.0, 40.0), "smaller": 0.01, "larger": 0.01, "rim": (0.0, 0.0)}
+
+    def steepest(settings):
+        degraded, _ = add_drops(clean, torch.arange(12), replace(settings, **few))
+        change = (degraded - clean).mean(1)[:, 110:]
+        return change.diff(dim=2).abs().amax((1, 2)).mean()
+
+    assert steepest(SOFT) < 0.4 * steepest(DROPS)
+
+
+def test_detail_is_how_much_of_its_picture_a_drop_keeps():
+    clean = torch.zeros(6, 3, 160, 160)
+    clean[:, :, :80] = 0.9
+    one = replace(
+        DROPS, count=(1.0, 1.0), diameter=(70.0, 70.0), smaller=0.01, larger=0.01, running=(0.0, 0.0),
+        opacity=(2.0, 2.0), sky=(0.0, 0.0), rim=(0.0, 0.0), defocus=(1.5, 1.5),
+    )  # fmt: skip
+
+    def spread(detail):
+        degraded, mask = add_drops(clean, torch.arange(6), replace(one, detail=(detail, detail)))
+        insides = [ndimage.binary_erosion(m[0].numpy() > 0, iterations=8) for m in mask]
+        return max(float(d[0].numpy()[i].std()) for d, i in zip(degraded, insides, strict=True) if i.any())
+
+    assert spread(0.0) < 1e-3
+    assert spread(1.0) > 0.02
+
+
+def test_mixed_drops_take_both_presets():
+    clean, keys = scene(16), torch.arange(16)
+    mixed = synthesize(clean, keys, "raindrop", "mixed")[0]
+    either = [synthesize(clean, keys, "raindrop", name)[0] for name in ("drops", "soft")]
+    same = torch.stack([(mixed - one).abs().flatten(1).amax(1) < 1e-6 for one in either])
+    assert same.any(0).all()
+    assert same.any(1).all()
+
+
 def test_scale_enlarges_drops_and_keeps_their_share():
     clean = torch.zeros(8, 3, 320, 320)
     small = add_drops(clean, torch.arange(8), replace(DROPS, scale=0.5, sky_lift=(1.0, 1.0)))[1].mean()
@@ -251,7 +291,7 @@ def test_bad_input_is_refused_with_a_remedy():
         synthesize(torch.zeros(1, 3, 8, 8), torch.tensor([1]), "raindrops")
     with pytest.raises(UnknownNameError, match="heavy"):
         synthesize(torch.zeros(1, 3, 8, 8), torch.tensor([1]), "rain-streak", "heavi")
-    assert presets("raindrop") == ("drops",)
+    assert presets("raindrop") == ("drops", "soft", "mixed")
 
 
 def test_photographs_are_small_attributed_rgb_and_need_no_torch():

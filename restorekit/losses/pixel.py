@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -40,6 +42,26 @@ class Charbonnier(nn.Module):
     def forward(self, seen: LossInput) -> Tensor:
         difference = seen.output.image - clean_of(seen, "charbonnier")
         return (difference.square() + self.eps**2).sqrt().mean()
+
+
+class PSNRLoss(nn.Module):
+    """Mean over images of 10 log10(1 + MSE / floor), floor = 10^(-`ceiling` / 10): dB below `ceiling`, at least 0.
+
+    Far below `ceiling` (dB) its gradient is that of -PSNR, so that each image counts by the share of its error that is
+    mended, not by how much error it has: lightly degraded images are not outvoted by heavy ones. As in Chen et al.,
+    HINet, CVPR Workshops 2021; there without the 1, which keeps perfect images finite and at 0.
+    """
+
+    def __init__(self, ceiling: float = 50.0) -> None:
+        super().__init__()
+        if ceiling <= 0:
+            raise RecipeError(f"psnr: ceiling is {ceiling} dB; it must be above 0, such as 50")
+        self.ceiling = ceiling
+
+    def forward(self, seen: LossInput) -> Tensor:
+        difference = seen.output.image - clean_of(seen, "psnr")
+        error = difference.square().mean((1, 2, 3))
+        return 10 / math.log(10) * torch.log1p(error * 10 ** (self.ceiling / 10)).mean()
 
 
 class MaskedL1(nn.Module):

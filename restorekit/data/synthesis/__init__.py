@@ -47,7 +47,7 @@ def synthesize(clean: Tensor, keys: Tensor, task: str, preset: str | None = None
 
     `clean`: [B, 3, H, W] in [0, 1]. `keys`: [B] integers. `task`: ``raindrop`` or ``rain-streak``.
     `preset`: for streaks ``light``, ``medium``, ``heavy``, ``real``, ``rain100`` or ``mixed`` (the default); for drops
-    ``drops``. Returns the degraded images, [B, 3, H, W] in [0, 1], and the mask [B, 1, H, W] in {0, 1}:
+    ``drops`` (the default), ``soft`` or ``mixed``. Returns the degraded images, [B, 3, H, W] in [0, 1], and the mask [B, 1, H, W] in {0, 1}:
     drops by the difference (see `add_drops`), streaks where the rain adds more than 2/255. Raises
     `UnknownNameError` and `DataError`.
     """

@@ -51,8 +51,9 @@ class RaindropSettings:
     larger than the blur. `defocus`: half width of the soft edge, pixels. `view`: half angle of the scene in
     a drop, in half images. `sky`: share of sky light added to what the drop shows; `sky_lift`: how far that
     light is from the scene's brightest parts (0) to white (1). `rim`: darkening (positive) or brightening
-    (negative) at the edge. `scale`: multiplies every size, for images that are larger or smaller views than
-    720x480; it keeps the covered share.
+    (negative) at the edge. `detail`: how much of the picture inside a drop its blur leaves (0: one colour).
+    `scale`: multiplies every size, for images that are larger or smaller views than 720x480; it keeps the
+    covered share.
     """
 
     count: Range = (45.0, 130.0)
@@ -68,31 +69,60 @@ class RaindropSettings:
     sky: Range = (0.25, 0.75)
     sky_lift: Range = (0.2, 0.6)
     rim: Range = (-0.1, 0.3)
+    detail: Range = (1.0, 1.0)
     scale: float = 1.0
 
 
 DROPS = RaindropSettings()
-"""Like the Raindrop data set (Qian et al., 2018)."""
+"""Drops of which the outline can be seen, on a pane that is somewhat out of focus."""
 
-PRESETS: dict[str, RaindropSettings] = {"drops": DROPS}
+SOFT = RaindropSettings(
+    count=(30.0, 130.0),
+    diameter=(15.0, 42.0),
+    larger=0.5,
+    opacity=(0.7, 1.1),
+    defocus=(8.0, 26.0),
+    sky=(0.15, 0.75),
+    sky_lift=(0.1, 0.7),
+    rim=(-0.1, 0.1),
+    detail=(0.0, 0.6),
+)
+"""A pane close to the lens and far out of focus: pale spots without an outline that run into each other."""
+
+MIXED = (DROPS, SOFT)
+"""Each image takes one of the two, by its key; both kinds are in the Raindrop data set (Qian et al., 2018)."""
+
+PRESETS: dict[str, RaindropSettings | tuple[RaindropSettings, ...]] = {"drops": DROPS, "soft": SOFT, "mixed": MIXED}
 
 
-def add_drops(clean: Tensor, keys: Tensor, settings: RaindropSettings = DROPS) -> tuple[Tensor, Tensor]:
+def add_drops(
+    clean: Tensor, keys: Tensor, settings: RaindropSettings | tuple[RaindropSettings, ...] = DROPS
+) -> tuple[Tensor, Tensor]:
     """Drops on the glass before a batch of images.
 
-    `clean`: [B, 3, H, W] in [0, 1], any size and float type, on any device. `keys`: [B] integers. Returns
-    the degraded images, like `clean`, and the binary mask [B, 1, H, W]: 1 where the two differ by more than
-    30/255 in any channel. Sample i depends on clean[i] and keys[i] only. Raises `DataError` for wrong
-    shapes.
+    `clean`: [B, 3, H, W] in [0, 1], any size and float type, on any device. `keys`: [B] integers. `settings`: one
+    preset, or several of which each image takes one. Returns the degraded images, like `clean`, and the binary mask
+    [B, 1, H, W]: 1 where the two differ by more than 30/255 in any channel. Sample i depends on clean[i] and keys[i]
+    only. Raises `DataError` for wrong shapes.
     """
     check(clean, keys)
+    choices = settings if isinstance(settings, tuple) else (settings,)
+    chosen = (uniforms(keys, 12, 1)[:, 0] * len(choices)).long()
+    degraded = torch.empty_like(clean)
+    for number, choice in enumerate(choices):
+        rows = (chosen == number).nonzero()[:, 0]
+        if len(rows):
+            degraded[rows] = _with_drops(clean[rows], keys[rows], choice)
+    mask = (degraded - clean).abs().amax(1, keepdim=True) > MASK_THRESHOLD
+    return degraded, mask.to(clean.dtype)
+
+
+def _with_drops(clean: Tensor, keys: Tensor, settings: RaindropSettings) -> Tensor:
     values = _image_values(settings, keys)
     drops = _Drops.draw(settings, values, keys, clean.shape[-2], clean.shape[-1])
     maps = _maps(drops, clean, values["defocus"])
     light = _seen_through(clean, maps, values)
-    degraded = torch.lerp(clean, light, maps["cover"]).clamp(0, 1)
-    mask = (degraded - clean).abs().amax(1, keepdim=True) > MASK_THRESHOLD
-    return degraded, mask.to(clean.dtype)
+    return torch.lerp(clean, light, maps["cover"]).clamp(0, 1)
 
 
 def _image_values(settings: RaindropSettings, keys: Tensor) -> dict[str, Tensor]:
@@ -252,13 +282,13 @@ def _surroundings(thumb: Tensor, sky: Tensor) -> Tensor:
 
 def _seen_through(clean: Tensor, maps: dict[str, Tensor], values: dict[str, Tensor]) -> Tensor:
     """Return the light that comes through the drops, [B, 3, H, W]."""
-    view, lift = (values[name].to(clean)[:, None, None, None] for name in ("view", "sky_lift"))
+    view, lift, detail = (values[name].to(clean)[:, None, None, None] for name in ("view", "sky_lift", "detail"))
     thumb = functional.interpolate(clean, (_THUMB, _THUMB), mode="bilinear", antialias=True, align_corners=False)
     sky = _sky_light(thumb, lift)
     # Upside down, and the reduction grows towards the edge of the lens.
     x, y = maps["x"].clamp(-1.5, 1.5), maps["y"].clamp(-1.5, 1.5)
     bend = -0.5 * view * (0.6 + 0.4 * (x * x + y * y).clamp(max=1.5))
-    grid = torch.cat((x * bend, y * bend), dim=1).permute(0, 2, 3, 1)
+    grid = (detail * torch.cat((x * bend, y * bend), dim=1)).permute(0, 2, 3, 1)
     shown = functional.grid_sample(
         _surroundings(thumb, sky), grid, mode="bilinear", padding_mode="border", align_corners=False
     )
