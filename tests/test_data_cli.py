@@ -96,6 +96,44 @@ def test_path(root):
 
 
 def test_help_of_every_command_explains_itself():
-    assert {"add", "list", "check", "path"} == set(command.commands)
+    assert {"add", "list", "check", "path", "synthesize"} == set(command.commands)
     for name in command.commands:
         assert len(run(name, "--help").output.splitlines()) > 4
+
+
+def photographs(folder, count=3):
+    rng = np.random.default_rng(5)
+    folder.mkdir()
+    for number in range(count):
+        Image.fromarray(rng.integers(60, 140, (40, 48, 3), np.uint8)).save(folder / f"p{number}.png")
+    return folder
+
+
+def test_synthesize_writes_pairs_that_are_the_same_again(tmp_path):
+    photos = photographs(tmp_path / "photos")
+    options = ["--task", "rain-streak", "--preset", "light", "--seed", "4"]
+    for name in ("one", "two"):
+        assert "3 pairs in" in run("synthesize", str(photos), "-o", str(tmp_path / name), *options).output
+    files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*.png"))
+    assert [str(f) for f in files] == [f"{kind}/p{n}.png" for kind in ("clean", "degraded", "mask") for n in range(3)]
+    assert all((tmp_path / "one" / f).read_bytes() == (tmp_path / "two" / f).read_bytes() for f in files)
+
+    def pixels(kind, number=0):
+        return np.asarray(Image.open(tmp_path / "one" / kind / f"p{number}.png")).astype(int)
+
+    assert np.array_equal(pixels("clean"), np.asarray(Image.open(photos / "p0.png")))
+    added = (pixels("degraded") - pixels("clean")).min(axis=-1)
+    assert added.min() >= 0  # light rain adds light
+    assert set(np.unique(pixels("mask"))) == {0, 255}
+    assert added[pixels("mask") > 0].mean() > 10 * added[pixels("mask") == 0].mean()
+    assert not np.array_equal(pixels("mask", 0), pixels("mask", 1))
+    assert "3 pairs" in run("check", str(tmp_path / "one")).output
+
+
+def test_synthesize_overwrites_nothing_and_names_what_is_allowed(tmp_path):
+    photos = photographs(tmp_path / "photos", 1)
+    with pytest.raises(DataError, match="not an empty folder"):
+        run("synthesize", str(photos), "-o", str(photos), "--task", "raindrop")
+    with pytest.raises(UnknownNameError, match="there are drops, soft, mixed"):
+        run("synthesize", str(photos), "-o", str(tmp_path / "out"), "--task", "raindrop", "--preset", "dops")
+    assert not (tmp_path / "out").exists()

@@ -25,7 +25,9 @@ def load_model(component: Component, name: str, settings: Settings) -> Any:
     from restorekit.weights.find import weights_state
 
     given = settings.weights.get(component.id)
-    budget = Budget(steps=settings.budget_steps, seconds=settings.seconds)
+    # Without an own wish, only models without weights train on each image, for a short time.
+    seconds = settings.seconds if weights_state(component.entry) == "adapts" else settings.budget_seconds
+    budget = Budget(steps=settings.budget_steps, seconds=seconds)
     try:
         return load(component.id, given, device=settings.device, precision=settings.precision, budget=budget)
     except WeightsError as error:

@@ -57,9 +57,10 @@ def show(report: Report, folder: Path | None, as_json: bool) -> None:
 @click.option(
     "--budget-seconds",
     type=click.FloatRange(min=0, min_open=True),
-    help="Seconds per image of a model that trains on each image [default: 6, unless steps are given].",
+    help="Seconds per image: a model that adapts trains on each, even if it has weights [default: 6 where it has none,"
+    " unless steps are given].",
 )
-@click.option("--budget-steps", type=click.IntRange(min=1), help="Steps per image of such a model.")
+@click.option("--budget-steps", type=click.IntRange(min=1), help="Steps per image, likewise.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first images of the set.")
 @click.option("--resume/--fresh", default=True, show_default=True, help="Keep finished results of the output folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")

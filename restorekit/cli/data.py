@@ -103,6 +103,30 @@ def path(name: str | None) -> None:
     click.echo(data_root() / find_card(name).name if name else data_root())
 
 
+@command.command("synthesize")
+@click.argument("sources", metavar="NAME_OR_FOLDER...", nargs=-1, required=True)
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="A new folder for the pairs.")
+@click.option("--task", required=True, help="What is added: raindrop or rain-streak.")
+@click.option("--preset", help="A preset of that synthesizer, such as light or soft.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+def synthesize(sources: tuple[str, ...], output: Path, task: str, preset: str | None, seed: int) -> None:
+    """Add synthetic rain or raindrops to clean photographs, and write pairs.
+
+    OUTPUT gets the folders degraded, clean and mask. The same photographs, task, preset and seed give the same files
+    on every machine.
+    """
+    from restorekit.data.combine import join
+    from restorekit.data.written import write_pairs
+
+    images = join([resolve(name) for name in sources])
+    quiet = not sys.stderr.isatty()
+    with click.progressbar(
+        write_pairs(images, output, task, preset, seed), len(images), "Writing", file=sys.stderr, hidden=quiet
+    ) as names:
+        count = sum(1 for _ in names)
+    click.echo(f"{count} pairs in {output}")
+
+
 def _chosen(name: str, split: str | None) -> list[ImageSet]:
     """The sets to check: a folder, one split, or every installed split."""
     base, _, suffix = name.partition("@")

@@ -98,14 +98,15 @@ def load(
     """Return a restorer of an installed model.
 
     `weights`: a file, a run folder, a name in the user's folder or ``hf://owner/repo``; without it, the user's own
-    or the shipped weights. A model that adapts and has no weights learns each image, for `budget` at most.
+    or the shipped weights. A model that adapts learns each image, for `budget` at most, when it has no weights; and
+    when it has some but a budget and no `weights` are given.
 
     Raises `UnknownNameError`, `WeightsError` when there are no weights (saying how to train some), and
     `RestorekitError` for an unknown device or precision.
     """
     component = registry().find("model", model)
     options: dict[str, Any] = {"tile": tile, "flips": flips}
-    if weights is None and weights_state(component.entry) == "adapts":
+    if weights is None and component.entry.adapts and (budget or weights_state(component.entry) == "adapts"):
         return _adaptive(component, device, precision, budget, **options)
     file = find_weights(component, weights)
     network, recipe = load_generator(component, file)

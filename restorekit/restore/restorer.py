@@ -63,6 +63,10 @@ class Budget:
             if value is not None and not value > 0:
                 raise RestorekitError(f"budget: {name} is {value}; give a positive number, or none for no limit")
 
+    def __bool__(self) -> bool:
+        """Whether it limits anything."""
+        return self.steps is not None or self.seconds is not None
+
 
 class BaseRestorer(ABC):
     """What every restorer does: kinds of images, devices, precision, padding, tiles, mirroring.

@@ -27,6 +27,7 @@ __all__ = [
     "StreakSettings",
     "add_drops",
     "add_streaks",
+    "check_preset",
     "presets",
     "synthesize",
 ]
@@ -42,20 +43,25 @@ def presets(task: str) -> tuple[str, ...]:
     return tables[task]
 
 
-def synthesize(clean: Tensor, keys: Tensor, task: str, preset: str | None = None) -> tuple[Tensor, Tensor]:
-    """Degrade a batch of clean images.
-
-    `clean`: [B, 3, H, W] in [0, 1]. `keys`: [B] integers. `task`: ``raindrop`` or ``rain-streak``.
-    `preset`: for streaks ``light``, ``medium``, ``heavy``, ``real``, ``rain100`` or ``mixed`` (the default); for drops
-    ``drops`` (the default), ``soft`` or ``mixed``. Returns the degraded images, [B, 3, H, W] in [0, 1], and the mask [B, 1, H, W] in {0, 1}:
-    drops by the difference (see `add_drops`), streaks where the rain adds more than 2/255. Raises
-    `UnknownNameError` and `DataError`.
-    """
+def check_preset(task: str, preset: str | None) -> None:
+    """Raise `UnknownNameError` when the task is unknown, or has no preset of that name (None: its default)."""
     names = presets(task)
     if preset is not None and preset not in names:
         raise UnknownNameError(
             f"No preset {preset!r} for the task {task!r}; there are {', '.join(names)}.{closest(preset, names)}"
         )
+
+
+def synthesize(clean: Tensor, keys: Tensor, task: str, preset: str | None = None) -> tuple[Tensor, Tensor]:
+    """Degrade a batch of clean images.
+
+    `clean`: [B, 3, H, W] in [0, 1]. `keys`: [B] integers. `task`: ``raindrop`` or ``rain-streak``.
+    `preset`: for streaks ``light``, ``medium``, ``heavy``, ``real``, ``rain100`` or ``mixed`` (the default); for drops
+    ``drops`` (the default), ``soft`` or ``mixed``. Returns the degraded images, [B, 3, H, W] in [0, 1], and the
+    mask [B, 1, H, W] in {0, 1}: drops by the difference (see `add_drops`), streaks where the rain adds more than
+    2/255. Raises `UnknownNameError` and `DataError`.
+    """
+    check_preset(task, preset)
     if task == "raindrop":
         return add_drops(clean, keys, DROP_PRESETS[preset or "drops"])
     degraded, rain = add_streaks(clean, keys, STREAK_PRESETS[preset or "mixed"])
