@@ -88,7 +88,8 @@ def ship(run: Path, checked: int) -> Path:
     folder = folder_of(component.entry.weights)
     folder.mkdir(exist_ok=True)
     network = _build(recipe)
-    load_weights(find_weights(component, run).path, network)
+    found = find_weights(component, run).path
+    load_weights(found, network)
     half, difference = _half_is_enough(network, recipe)
     facts = {"restorekit.model": recipe.name, "restorekit.license": LICENCE}
     save_weights(folder / f"{recipe.name}.safetensors", network, recipe, facts, half=half)
@@ -97,6 +98,7 @@ def ship(run: Path, checked: int) -> Path:
     notes = {
         "storage": f"{'float16' if half else 'float32'} (float16 changes PSNR by {difference:+.4f} dB)",
         "checked": checked,
+        "step": "last step" if found.stem == "last" else "best evaluation",
     }
     RunFolder(run).write_json("shipped.json", notes)
     return folder
@@ -130,9 +132,9 @@ def write_card(run: Path, summaries: list[Path]) -> Path:
 - Licence of these weights: {LICENCE}, because of the photographs that they learned from.
 - Trained with restorekit {facts["version"]} on {facts["data"]["images"]} clean photographs
   ({facts["data"]["label"]}), degraded on the fly by the synthesizer.
-- {status["step"]} steps (of the last command below; its best evaluation is what ships)
+- {status["step"]} steps (of the last command below; its {notes["step"]} is what ships)
   in {status["seconds"] / 60:.0f} minutes on one core of a shared, busy CPU
-  ({platform.machine()}, bf16), torch {torch.__version__.split("+")[0]}, seed {recipe.seed}.
+  ({platform.machine()}, {facts["precision"]}), torch {torch.__version__.split("+")[0]}, seed {recipe.seed}.
 - Licences of the photographs, as stated: {DATA_LICENCE}.
 - Background-disjoint from every built-in test image: perceptual hashes of {notes["checked"]} photographs compared.
 - Perceptual (VGG16) term: {"in use" if "perceptual" in recipe.losses else "not used; its weights could not be had"}.

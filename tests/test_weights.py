@@ -30,6 +30,7 @@ from restorekit.restore.load import load
 from restorekit.restore.restorer import AdaptiveRestorer, Budget, Restorer
 from restorekit.weights import find_weights, weights_state
 from restorekit.weights.files import convert_foreign, load_weights, read_foreign, recipe_of, save_weights
+from restorekit.weights.find import shipped_weights
 from restorekit.weights.manifest import Shipped, add_to_manifest, file_sha256, read_manifest, verify
 
 MODEL = "pix2pix-small"
@@ -270,8 +271,6 @@ def test_import_writes_a_file_that_restores(tmp_path, network):
 
 
 def test_every_shipped_file_matches_its_manifest():
-    from restorekit.weights.find import shipped_weights
-
     shipped = [s for c in registry().components("model") if isinstance(s := shipped_weights(c.entry), Shipped)]
     for item in shipped:
         verify(item)
@@ -300,7 +299,7 @@ assert torch.equal(first, restorekit.restore(image, model="pix2pix-small", weigh
     subprocess.run([sys.executable, "-c", program], check=True, timeout=300)
 
 
-SHIPPED = [c.entry.name for c in registry().components("model") if not c.entry.adapts]
+SHIPPED = [c.entry.name for c in registry().components("model") if shipped_weights(c.entry)]
 
 
 @pytest.mark.skipif(

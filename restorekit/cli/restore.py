@@ -50,7 +50,11 @@ class _TileType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 @click.option("--flips", is_flag=True, help="Average with the result of the mirror image: better, twice the time.")
 @click.option("--overwrite", is_flag=True, help="Restore again what is in OUT already.")
 @click.option("--format", "format_", metavar="SUFFIX", help="png, jpg, webp or tiff. Default: as the input.")
-@click.option("--budget-steps", type=click.IntRange(min=1), help="Steps per image: a model that adapts learns each, even if it has weights.")
+@click.option(
+    "--budget-steps",
+    type=click.IntRange(min=1),
+    help="Steps per image: a model that adapts learns each, even if it has weights.",
+)
 @click.option(
     "--budget-seconds",
     type=click.FloatRange(min=0, min_open=True),

@@ -52,6 +52,7 @@ class RaindropSettings:
     a drop, in half images. `sky`: share of sky light added to what the drop shows; `sky_lift`: how far that
     light is from the scene's brightest parts (0) to white (1). `rim`: darkening (positive) or brightening
     (negative) at the edge. `detail`: how much of the picture inside a drop its blur leaves (0: one colour).
+    `local`: share of light from behind the drop, widely blurred, in place of that from all around.
     `scale`: multiplies every size, for images that are larger or smaller views than 720x480; it keeps the
     covered share.
     """
@@ -70,6 +71,7 @@ class RaindropSettings:
     sky_lift: Range = (0.2, 0.6)
     rim: Range = (-0.1, 0.3)
     detail: Range = (1.0, 1.0)
+    local: Range = (0.0, 0.0)
     scale: float = 1.0
 
 
@@ -77,15 +79,16 @@ DROPS = RaindropSettings()
 """Drops of which the outline can be seen, on a pane that is somewhat out of focus."""
 
 SOFT = RaindropSettings(
-    count=(30.0, 130.0),
-    diameter=(15.0, 42.0),
+    count=(60.0, 220.0),
+    diameter=(16.0, 46.0),
     larger=0.5,
-    opacity=(0.7, 1.1),
-    defocus=(8.0, 26.0),
-    sky=(0.15, 0.75),
-    sky_lift=(0.1, 0.7),
+    opacity=(0.85, 1.35),
+    defocus=(10.0, 40.0),
+    sky=(0.05, 0.75),
+    sky_lift=(0.1, 0.6),
     rim=(-0.1, 0.1),
     detail=(0.0, 0.6),
+    local=(0.2, 0.8),
 )
 """A pane close to the lens and far out of focus: pale spots without an outline that run into each other."""
 
@@ -282,7 +285,9 @@ def _surroundings(thumb: Tensor, sky: Tensor) -> Tensor:
 
 def _seen_through(clean: Tensor, maps: dict[str, Tensor], values: dict[str, Tensor]) -> Tensor:
     """Return the light that comes through the drops, [B, 3, H, W]."""
-    view, lift, detail = (values[name].to(clean)[:, None, None, None] for name in ("view", "sky_lift", "detail"))
+    view, lift, detail, local = (
+        values[name].to(clean)[:, None, None, None] for name in ("view", "sky_lift", "detail", "local")
+    )
     thumb = functional.interpolate(clean, (_THUMB, _THUMB), mode="bilinear", antialias=True, align_corners=False)
     sky = _sky_light(thumb, lift)
     # Upside down, and the reduction grows towards the edge of the lens.
@@ -292,6 +297,8 @@ def _seen_through(clean: Tensor, maps: dict[str, Tensor], values: dict[str, Tens
     shown = functional.grid_sample(
         _surroundings(thumb, sky), grid, mode="bilinear", padding_mode="border", align_corners=False
     )
+    behind = functional.interpolate(thumb, clean.shape[-2:], mode="bilinear", align_corners=False)
+    shown = torch.lerp(shown, behind, local)
     light = torch.lerp(shown, sky.expand_as(shown), maps["sky"].clamp(0, 1))
     edge = maps["level"].clamp(max=1.0) ** 4
     return light * (1 - maps["rim"] * edge)
