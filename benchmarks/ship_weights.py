@@ -104,6 +104,12 @@ def ship(run: Path, checked: int) -> Path:
     return folder
 
 
+def _data_kind(recipe: Recipe) -> str:
+    if recipe.data.synthesis:
+        return "clean photographs, degraded on the fly by the synthesizer"
+    return "photographs with synthetic rain; their clean originals were not used"
+
+
 def _gain_rows(summary: dict[str, Any], model: str) -> Iterator[str]:
     for row in summary["rows"]:
         if row["model"] != model or row["state"] != "done":
@@ -130,9 +136,9 @@ def write_card(run: Path, summaries: list[Path]) -> Path:
 - Network: `{recipe.generator.name}`, {width_label(recipe, full)}; recipe `{recipe.digest()}` in `{recipe.name}.toml`.
 - Storage: {notes["storage"]}.
 - Licence of these weights: {LICENCE}, because of the photographs that they learned from.
-- Trained with restorekit {facts["version"]} on {facts["data"]["images"]} clean photographs
-  ({facts["data"]["label"]}), degraded on the fly by the synthesizer.
-- {status["step"]} steps (of the last command below; its {notes["step"]} is what ships)
+- Trained with restorekit {facts["version"]} on {facts["data"]["images"]} {_data_kind(recipe)}
+  ({facts["data"]["label"]}).
+- {status["step"]} steps (of the last command below; its {notes.get("step", "best evaluation")} is what ships)
   in {status["seconds"] / 60:.0f} minutes on one core of a shared, busy CPU
   ({platform.machine()}, {facts["precision"]}), torch {torch.__version__.split("+")[0]}, seed {recipe.seed}.
 - Licences of the photographs, as stated: {DATA_LICENCE}.

@@ -103,37 +103,58 @@ def test_help_of_every_command_explains_itself():
 
 def photographs(folder, count=3):
     rng = np.random.default_rng(5)
-    folder.mkdir()
+    folder.mkdir(parents=True)
     for number in range(count):
         Image.fromarray(rng.integers(60, 140, (40, 48, 3), np.uint8)).save(folder / f"p{number}.png")
-    return folder
+    return str(folder)
+
+
+RAIN = ("--task", "rain-streak", "--preset", "light", "--seed", "4")
 
 
 def test_synthesize_writes_pairs_that_are_the_same_again(tmp_path):
     photos = photographs(tmp_path / "photos")
-    options = ["--task", "rain-streak", "--preset", "light", "--seed", "4"]
     for name in ("one", "two"):
-        assert "3 pairs in" in run("synthesize", str(photos), "-o", str(tmp_path / name), *options).output
+        assert "3 pairs of photos@folder in" in run("synthesize", photos, "-o", str(tmp_path / name), *RAIN).output
     files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*.png"))
     assert [str(f) for f in files] == [f"{kind}/p{n}.png" for kind in ("clean", "degraded", "mask") for n in range(3)]
-    assert all((tmp_path / "one" / f).read_bytes() == (tmp_path / "two" / f).read_bytes() for f in files)
 
-    def pixels(kind, number=0):
-        return np.asarray(Image.open(tmp_path / "one" / kind / f"p{number}.png")).astype(int)
+    def pixels(file, folder="one"):
+        return np.asarray(Image.open(tmp_path / folder / file)).astype(int)
 
-    assert np.array_equal(pixels("clean"), np.asarray(Image.open(photos / "p0.png")))
-    added = (pixels("degraded") - pixels("clean")).min(axis=-1)
+    assert all(np.array_equal(pixels(f), pixels(f, "two")) for f in files)
+    assert np.array_equal(pixels("clean/p0.png"), pixels("p0.png", "photos"))
+    added, mask = (pixels("degraded/p0.png") - pixels("clean/p0.png")).min(axis=-1), pixels("mask/p0.png")
     assert added.min() >= 0  # light rain adds light
-    assert set(np.unique(pixels("mask"))) == {0, 255}
-    assert added[pixels("mask") > 0].mean() > 10 * added[pixels("mask") == 0].mean()
-    assert not np.array_equal(pixels("mask", 0), pixels("mask", 1))
+    assert set(np.unique(mask)) == {0, 255}
+    assert added[mask > 0].mean() > 10 * added[mask == 0].mean()
+    assert not np.array_equal(mask, pixels("mask/p1.png"))
     assert "3 pairs" in run("check", str(tmp_path / "one")).output
 
 
-def test_synthesize_overwrites_nothing_and_names_what_is_allowed(tmp_path):
-    photos = photographs(tmp_path / "photos", 1)
-    with pytest.raises(DataError, match="not an empty folder"):
-        run("synthesize", str(photos), "-o", str(photos), "--task", "raindrop")
+def test_synthesize_takes_the_training_part_joins_and_scales(tmp_path):
+    photographs(tmp_path / "parts" / "train", 2)
+    photographs(tmp_path / "parts" / "test", 1)
+    more = photographs(tmp_path / "more", 1)
+    run("synthesize", str(tmp_path / "parts"), more, "-o", str(tmp_path / "out"), "--resize", "20", *RAIN)
+    assert sorted(p.name for p in (tmp_path / "out" / "mask").iterdir()) == ["0-p0.png", "0-p1.png", "1-p0.png"]
+    assert Image.open(tmp_path / "out" / "clean" / "1-p0.png").size == (24, 20)
+
+
+def test_synthesize_leaves_all_or_nothing(root, tmp_path):
+    photos, out = photographs(tmp_path / "photos", 2), tmp_path / "out"
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="exists; name a new folder"):
+        run("synthesize", photos, "-o", str(tmp_path), *RAIN)
+    with pytest.raises(DataError, match="would then be taken for the pairs"):
+        run("synthesize", photos, "-o", f"{photos}/pairs", *RAIN)
     with pytest.raises(UnknownNameError, match="there are drops, soft, mixed"):
-        run("synthesize", str(photos), "-o", str(tmp_path / "out"), "--task", "raindrop", "--preset", "dops")
-    assert not (tmp_path / "out").exists()
+        run("synthesize", photos, "-o", str(out), "--task", "raindrop", "--preset", "dops")
+    with pytest.raises(DataError, match="for testing only"):
+        run("synthesize", "rain100l", "-o", str(out), *RAIN)
+    with pytest.raises(ImageError, match="part of its path is a file"):
+        run("synthesize", photos, "-o", str(tmp_path / "file" / "out"), *RAIN)
+    (tmp_path / "photos" / "p1.png").write_bytes(b"no picture")
+    with pytest.raises(ImageError, match=r"p1\.png"):
+        run("synthesize", photos, "-o", str(out), *RAIN)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "photos"]

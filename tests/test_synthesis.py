@@ -233,8 +233,8 @@ def test_a_drop_shows_the_scene_upside_down():
     assert np.mean(slopes) > 0.2
 
 
-def test_soft_drops_have_no_outline_and_one_colour():
-    """A pane far out of focus: the steepest rise is far below that of drops, and the inside is flat."""
+def test_soft_drops_have_no_outline():
+    """A pane far out of focus: the steepest rise is far below that of drops."""
     clean = torch.full((12, 3, 200, 200), 0.1)
     clean[:, :, :100] = 0.7
     few = {"count": (6.0, 6.0), "diameter": (40.0, 40.0), "smaller": 0.01, "larger": 0.01, "rim": (0.0, 0.0)}

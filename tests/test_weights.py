@@ -208,7 +208,7 @@ def test_keys_that_no_format_knows_are_listed(network):
         convert_foreign(network, {"strange": torch.zeros(1)}, "x.pth")
 
 
-def test_rain2avoid_adapts_without_weights():
+def test_rain2avoid_adapts_within_a_budget():
     restorer = restorekit.load("rain2avoid", device="cpu", precision="fp32", budget=Budget(steps=1))
     assert isinstance(restorer, AdaptiveRestorer)
     assert restorer.info.adaptive
@@ -228,6 +228,16 @@ def test_a_budget_asks_a_model_with_weights_to_learn_each_image(own_folder):
     component = registry().find("model", "rain2avoid")
     assert not load_model(component, "rain2avoid", Settings(device="cpu")).info.adaptive
     assert load_model(component, "rain2avoid", Settings(device="cpu", budget_steps=3)).info.adaptive
+
+
+def test_a_benchmark_gives_models_without_weights_six_seconds():
+    component = registry().find("model", "rain2avoid-plus")
+
+    def budget(**given):
+        return load_model(component, "rain2avoid-plus", Settings(device="cpu", **given)).budget
+
+    assert budget() == Budget(seconds=6)
+    assert budget(budget_steps=3) == Budget(steps=3)
 
 
 def test_the_commands_add_list_path_and_verify(file, own_folder):
@@ -271,8 +281,9 @@ def test_import_writes_a_file_that_restores(tmp_path, network):
 
 
 def test_every_shipped_file_matches_its_manifest():
-    shipped = [s for c in registry().components("model") if isinstance(s := shipped_weights(c.entry), Shipped)]
-    for item in shipped:
+    for component in (c for c in registry().components("model") if c.entry.weights):
+        item = shipped_weights(component.entry)
+        assert isinstance(item, Shipped), component.entry.name
         verify(item)
         assert recipe_of(item.path) is not None
 
@@ -299,7 +310,7 @@ assert torch.equal(first, restorekit.restore(image, model="pix2pix-small", weigh
     subprocess.run([sys.executable, "-c", program], check=True, timeout=300)
 
 
-SHIPPED = [c.entry.name for c in registry().components("model") if shipped_weights(c.entry)]
+SHIPPED = [c.entry.name for c in registry().components("model") if c.entry.weights]
 
 
 @pytest.mark.skipif(

@@ -57,8 +57,8 @@ def show(report: Report, folder: Path | None, as_json: bool) -> None:
 @click.option(
     "--budget-seconds",
     type=click.FloatRange(min=0, min_open=True),
-    help="Seconds per image: a model that adapts trains on each, even if it has weights [default: 6 where it has none,"
-    " unless steps are given].",
+    help="Seconds per image: a model that adapts learns each, in place of its own weights. --weights come first"
+    " [default: 6 where it has none, unless steps are given].",
 )
 @click.option("--budget-steps", type=click.IntRange(min=1), help="Steps per image, likewise.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first images of the set.")

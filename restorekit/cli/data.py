@@ -13,7 +13,7 @@ from restorekit.cli.listing import ComponentName, echo_json, echo_table
 from restorekit.data.cards import DatasetCard, Sides
 from restorekit.data.imageset import ImageSet
 from restorekit.data.pairing import listing
-from restorekit.data.sets import BUILTIN, as_folder, find_card, resolve
+from restorekit.data.sets import BUILTIN, as_folder, find_card, resolve, training_part
 from restorekit.data.store import ImportOptions, Installed, data_root, describe, import_set, installed
 from restorekit.errors import DataError
 
@@ -108,23 +108,31 @@ def path(name: str | None) -> None:
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="A new folder for the pairs.")
 @click.option("--task", required=True, help="What is added: raindrop or rain-streak.")
 @click.option("--preset", help="A preset of that synthesizer, such as light or soft.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-def synthesize(sources: tuple[str, ...], output: Path, task: str, preset: str | None, seed: int) -> None:
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
+@click.option("--resize", type=click.IntRange(min=1), help="Scale the shorter side to so many pixels first.")
+def synthesize(
+    sources: tuple[str, ...], output: Path, task: str, preset: str | None, seed: int, resize: int | None
+) -> None:
     """Add synthetic rain or raindrops to clean photographs, and write pairs.
 
-    OUTPUT gets the folders degraded, clean and mask. The same photographs, task, preset and seed give the same files
-    on every machine.
+    OUTPUT, which must not exist, gets the folders degraded, clean and mask once all is done. Of a set with several
+    parts the training part is taken. The same photographs in the same order, task, preset and seed give the same
+    pixels on every machine. Rain and drops are as large as in pictures of 720x480: scale camera photographs down.
     """
-    from restorekit.data.combine import join
     from restorekit.data.written import write_pairs
 
-    images = join([resolve(name) for name in sources])
+    folders = [folder for name in sources if (folder := as_folder(name)) is not None]
+    for folder in folders:
+        if output.resolve().is_relative_to(folder.resolve()):
+            raise DataError(
+                f"{output} lies in {folder}, which would then be taken for the pairs; choose another folder"
+            )
+    sets = [training_part(name) for name in sources]
+    names = write_pairs(sets, output, task, preset, seed, resize or 0)
     quiet = not sys.stderr.isatty()
-    with click.progressbar(
-        write_pairs(images, output, task, preset, seed), len(images), "Writing", file=sys.stderr, hidden=quiet
-    ) as names:
-        count = sum(1 for _ in names)
-    click.echo(f"{count} pairs in {output}")
+    with click.progressbar(names, sum(map(len, sets)), "Writing", file=sys.stderr, hidden=quiet) as bar:
+        count = sum(1 for _ in bar)
+    click.echo(f"{count} pairs of {' + '.join(images.label for images in sets)} in {output}")
 
 
 def _chosen(name: str, split: str | None) -> list[ImageSet]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from restorekit.cli.listing import ComponentName, list_components
-from restorekit.errors import DataError, ImageError, PluginError, RestorekitError
+from restorekit.errors import DataError, PluginError, RestorekitError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,9 +54,11 @@ def show(name: str, image: Path, output: Path) -> None:
 def apply(name: str, images: tuple[Path, ...], output: Path, mask: Path | None, samples: int) -> None:
     """Write what the prior NAME finds in each IMAGE (files or folders) as PNG under the image's name."""
     prior = _prior_with("apply_to", name)
+    from restorekit.data.images.writing import make_folder
+
     files = _image_files(images)
     _check_names(files, output)
-    _make_folder(output)
+    make_folder(output)
     failed = 0
     for path in files:
         try:
@@ -108,15 +110,6 @@ def _check_names(files: list[Path], output: Path) -> None:
             )
         if (output / f"{path.stem}.png").resolve() in inputs:
             raise DataError(f"the result would overwrite {path}; choose another output folder than {output}")
-
-
-def _make_folder(output: Path) -> None:
-    from restorekit.data.images.writing import write_failure
-
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ImageError(f"{output}: {write_failure(error)}") from error
 
 
 def _apply_to_file(prior: Any, path: Path, output: Path, masks: Path | None, samples: int) -> None:

@@ -53,7 +53,7 @@ class _TileType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 @click.option(
     "--budget-steps",
     type=click.IntRange(min=1),
-    help="Steps per image: a model that adapts learns each, even if it has weights.",
+    help="Steps per image: a model that adapts learns each, in place of its own weights. --weights come first.",
 )
 @click.option(
     "--budget-seconds",

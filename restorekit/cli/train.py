@@ -30,19 +30,9 @@ def _recipe(model: str, file: Path | None, overrides: tuple[str, ...], precision
 
 def _images(sources: tuple[str, ...]) -> ImageSet:
     from restorekit.data.combine import join
-    from restorekit.data.sets import as_folder, resolve
-    from restorekit.errors import UnknownNameError
+    from restorekit.data.sets import training_part
 
-    found = []
-    for source in sources:
-        if as_folder(source) is None:
-            found.append(resolve(source, split=None if "@" in source else "train", builtin=False))
-            continue
-        try:
-            found.append(resolve(source, split="train"))
-        except UnknownNameError:  # a folder without splits
-            found.append(resolve(source))
-    return join(found)
+    return join([training_part(source) for source in sources])
 
 
 def _validation(images: ImageSet, given: str | None, recipe: Recipe) -> tuple[ImageSet, ImageSet | None]:

@@ -58,7 +58,8 @@ def _planes(sample: RawSample) -> Planes:
     return planes
 
 
-def _resized(plane: Pixels, side: int) -> Pixels:
+def resized(plane: Pixels, side: int) -> Pixels:
+    """Scale [H, W, C] so that the shorter side has `side` pixels: bicubic, one channel by nearest neighbours."""
     height, width = plane.shape[:2]
     scale = side / min(height, width)
     size = (round(width * scale), round(height * scale))
@@ -98,7 +99,7 @@ class CropSource:
     def _read(self, index: int) -> Planes:
         planes = _planes(self.images.read(index))
         if self.data.resize:
-            planes = planes.map(lambda plane: _resized(plane, self.data.resize))
+            planes = planes.map(lambda plane: resized(plane, self.data.resize))
         if self.referencer:
             planes = replace(planes, references=self.referencer(planes.degraded, index))
         return planes

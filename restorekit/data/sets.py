@@ -104,6 +104,19 @@ def _named(card: DatasetCard, suffix: str, split: str | None, builtin: bool | No
     return builtin_set(card.name, card.task)
 
 
+def training_part(source: str) -> ImageSet:
+    """Resolve what is learned from: the training part of an installed set or of a folder, or a folder without parts.
+
+    The built-in images never stand in. Raises as `resolve` does.
+    """
+    if as_folder(source) is None:
+        return resolve(source, split=None if "@" in source else "train", builtin=False)
+    try:
+        return resolve(source, split="train")
+    except UnknownNameError:  # a folder without splits
+        return resolve(source)
+
+
 def resolve(name_or_path: str | Path, split: str | None = None, builtin: bool | None = None) -> ImageSet:
     """Resolve a folder or the name of a data set.
 

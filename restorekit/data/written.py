@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import secrets
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image
 
-from restorekit.data.images.writing import atomic_write
-from restorekit.data.imageset import ImageSet
+from restorekit.data.crops import resized
+from restorekit.data.images.writing import atomic_write, make_folder, write_failure
+from restorekit.data.imageset import ImageSet, RawSample
 from restorekit.data.synthesis import check_preset
 from restorekit.data.synthesis.render import Pixels, render
 from restorekit.errors import DataError
@@ -17,25 +21,50 @@ FOLDERS = ("degraded", "clean", "mask")
 _KEYS = 1_000_003  # keys of one seed lie apart from those of the next
 
 
-def write_pairs(images: ImageSet, target: Path, task: str, preset: str | None = None, seed: int = 0) -> Iterator[str]:
+def write_pairs(
+    sets: Sequence[ImageSet], target: Path, task: str, preset: str | None = None, seed: int = 0, resize: int = 0
+) -> Iterator[str]:
     """Degrade each image and write PNG files into `target`: ``degraded``, ``clean`` and ``mask``, under its name.
 
-    The clean image of a pair is taken, or else the image itself. Yields each name once its three files are
-    there. Image i depends on the picture, its place and `seed` alone. Raises `DataError` when `target` has files,
-    `UnknownNameError` for an unknown task or preset.
+    The clean image of a pair is taken, or else the image itself. `resize`: scale its shorter side to so many pixels
+    first (0: not). Yields each name; `target` is there when the last one was written, and not at all before.
+    What is added to an image depends on its place and `seed`. Raises `DataError` when `target` exists,
+    `UnknownNameError` for an unknown task or preset, `ImageError` for a file that cannot be read or written.
     """
     check_preset(task, preset)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise DataError(f"{target} is not an empty folder; name a new one, so that no file is overwritten or mixed in")
-    for index in range(len(images)):
-        sample = images.read(index)
-        clean = sample.degraded if sample.clean is None else sample.clean
-        degraded, mask = render(clean, seed * _KEYS + index, task, preset)
-        for folder, pixels in zip(FOLDERS, (degraded, clean, mask * 255), strict=True):
-            _write(target / folder / f"{sample.name}.png", pixels)
-        yield sample.name
+    with _appearing(target) as folder:
+        for place, sample in enumerate(_samples(sets)):
+            clean = sample.degraded if sample.clean is None else sample.clean
+            clean = resized(clean, resize) if resize else clean
+            degraded, mask = render(clean, seed * _KEYS + place, task, preset)
+            for kind, pixels in zip(FOLDERS, (degraded, clean, mask * 255), strict=True):
+                _write(folder / kind / f"{sample.name}.png", pixels)
+            yield sample.name
+
+
+def _samples(sets: Sequence[ImageSet]) -> Iterator[RawSample]:
+    for number, images in enumerate(sets):
+        for sample in images:
+            name = sample.name if len(sets) == 1 else f"{number}-{sample.name}"
+            yield RawSample(name, sample.degraded, sample.clean)
+
+
+@contextmanager
+def _appearing(target: Path) -> Iterator[Path]:
+    """Give a folder beside `target` that gets its name at the end, or vanishes when something goes wrong."""
+    if target.exists() or target.is_symlink():
+        raise DataError(f"{target} exists; name a new folder, so that no file is overwritten or mixed in")
+    beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    make_folder(beside)
+    try:
+        yield beside
+        beside.rename(target)
+    except OSError as error:
+        raise DataError(f"{target}: {write_failure(error)}") from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def _write(path: Path, pixels: Pixels) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     atomic_write(path, lambda file: Image.fromarray(pixels).save(file, "PNG"))

@@ -91,6 +91,14 @@ def atomic_write(path: str | Path, write: Callable[[BinaryIO], None]) -> None:
         raise ImageError(f"{path}: {write_failure(error)}") from error
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, unless it is there. Raises `ImageError` when that cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImageError(f"{path}: {write_failure(error)}") from error
+
+
 def write_failure(error: OSError) -> str:
     """Say in words why the operating system refused to write, and what to do."""
     return _REMEDIES.get(error.errno or 0, f"cannot be written ({error}); choose another output folder")
