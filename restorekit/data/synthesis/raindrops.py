@@ -51,7 +51,7 @@ class RaindropSettings:
     larger than the blur. `defocus`: half width of the soft edge, pixels. `view`: half angle of the scene in
     a drop, in half images. `sky`: share of sky light added to what the drop shows; `sky_lift`: how far that
     light is from the scene's brightest parts (0) to white (1). `rim`: darkening (positive) or brightening
-    (negative) at the edge. `detail`: how much of the picture inside a drop its blur leaves (0: one colour).
+    (negative) at the edge. `detail`: how much of the picture inside a drop its blur leaves (0: its mean).
     `local`: share of light from behind the drop, widely blurred, in place of that from all around.
     `scale`: multiplies every size, for images that are larger or smaller views than 720x480; it keeps the
     covered share.
@@ -84,8 +84,8 @@ SOFT = RaindropSettings(
     larger=0.5,
     opacity=(0.85, 1.35),
     defocus=(10.0, 40.0),
-    sky=(0.05, 0.9),
-    sky_lift=(0.1, 0.75),
+    sky=(0.0, 0.75),
+    sky_lift=(0.05, 0.65),
     rim=(-0.1, 0.1),
     detail=(0.0, 0.6),
     local=(0.2, 0.8),
@@ -293,10 +293,10 @@ def _seen_through(clean: Tensor, maps: dict[str, Tensor], values: dict[str, Tens
     # Upside down, and the reduction grows towards the edge of the lens.
     x, y = maps["x"].clamp(-1.5, 1.5), maps["y"].clamp(-1.5, 1.5)
     bend = -0.5 * view * (0.6 + 0.4 * (x * x + y * y).clamp(max=1.5))
-    grid = (detail * torch.cat((x * bend, y * bend), dim=1)).permute(0, 2, 3, 1)
-    shown = functional.grid_sample(
-        _surroundings(thumb, sky), grid, mode="bilinear", padding_mode="border", align_corners=False
-    )
+    grid = torch.cat((x * bend, y * bend), dim=1).permute(0, 2, 3, 1)
+    around = _surroundings(thumb, sky)
+    shown = functional.grid_sample(around, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    shown = torch.lerp(around.mean((2, 3), keepdim=True).expand_as(shown), shown, detail)
     behind = functional.interpolate(thumb, clean.shape[-2:], mode="bilinear", align_corners=False)
     shown = torch.lerp(shown, behind, local)
     light = torch.lerp(shown, sky.expand_as(shown), maps["sky"].clamp(0, 1))
