@@ -31,7 +31,7 @@ from restorekit.recipe.check import model_recipe
 from restorekit.recipe.toml import read_recipe_file
 from restorekit.restore.load import width_label
 from restorekit.restore.restorer import Restorer
-from restorekit.weights.files import load_weights, save_weights
+from restorekit.weights.files import halved, load_weights, save_weights
 from restorekit.weights.find import find_weights
 from restorekit.weights.manifest import add_to_manifest, folder_of
 
@@ -60,11 +60,9 @@ def _psnr(network: nn.Module, images: ImageSet) -> float:
 def _half_is_enough(network: nn.Module, recipe: Recipe) -> tuple[bool, float]:
     """Return whether float16 storage keeps the PSNR, and the difference in dB."""
     images = resolve(BUILTIN[recipe.task]).subset(range(0, 18, 3))
-    halved = _build(recipe)
-    halved.load_state_dict(
-        {k: v.half().float() if v.is_floating_point() else v for k, v in network.state_dict().items()}
-    )
-    difference = _psnr(halved, images) - _psnr(network, images)
+    rounded = _build(recipe)
+    rounded.load_state_dict(halved(network))
+    difference = _psnr(rounded, images) - _psnr(network, images)
     return abs(difference) < HALF_TOLERANCE, difference
 
 

@@ -73,6 +73,17 @@ def test_a_file_carries_its_recipe_and_its_state(file, recipe, network):
         assert torch.equal(other.state_dict()[name], value), name
 
 
+def test_half_storage_keeps_a_batch_norms_small_variance(tmp_path, recipe, network):
+    norm = next(module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d))
+    norm.running_var.fill_(1e-9)  # in float16 it would be 0
+    save_weights(tmp_path / "half.safetensors", network, recipe, half=True)
+    other = build_generator(recipe)
+    load_weights(tmp_path / "half.safetensors", other)
+    name = next(key for key, value in network.state_dict().items() if torch.equal(value, norm.running_var))
+    assert torch.equal(other.state_dict()[name], norm.running_var)
+    assert all(p.dtype == torch.float32 for p in other.parameters())
+
+
 def test_half_storage_halves_the_file_and_loads_as_float32(tmp_path, file, recipe, network):
     half = tmp_path / "half.safetensors"
     save_weights(half, network, recipe, half=True)

@@ -16,13 +16,18 @@ from restorekit.recipe import Recipe, from_toml, to_toml
 RECIPE_KEY = "restorekit.recipe"
 
 
+def halved(network: nn.Module) -> dict[str, Tensor]:
+    """Return the state with parameters in float16. Buffers stay: a batch norm's variance can be too small for it."""
+    learned = {name for name, _ in network.named_parameters()}
+    return {name: v.half() if name in learned else v for name, v in network.state_dict().items()}
+
+
 def save_weights(
     path: Path, network: nn.Module, recipe: Recipe, facts: Mapping[str, str] | None = None, half: bool = False
 ) -> None:
-    """Write a generator's state with its recipe and further facts; `half` stores float16."""
-    state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    if half:
-        state = {name: v.half() if v.is_floating_point() else v for name, v in state.items()}
+    """Write a generator's state with its recipe and further facts; `half` stores parameters as float16."""
+    state = halved(network) if half else network.state_dict()
+    state = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     metadata = {"format": "pt", RECIPE_KEY: to_toml(recipe), **(facts or {})}
     save_file(state, path, metadata)
 
