@@ -39,10 +39,13 @@ HALF_TOLERANCE = 0.01  # dB
 BUILTIN = {"raindrop": "raindrop@builtin", "rain-streak": "rain100l@builtin"}
 COMMAND = "command.txt"
 LICENCE = "CC-BY-NC-4.0"
-DATA_LICENCE = (
-    "BSDS500: non-commercial research and education; Kodak: unrestricted usage; 13 landscapes and cities: CC0;"
-    " Urban100 and Sun-Hays 80: no licence stated"
-)
+DATA_LICENCES = {
+    "bsds": "BSDS500: non-commercial research and education",
+    "kodak": "Kodak: unrestricted usage",
+    "cc0": "13 landscapes and cities: CC0",
+    "urban100": "Urban100: no licence stated",
+    "sunhays80": "Sun-Hays 80: no licence stated",
+}
 
 
 def _build(recipe: Recipe) -> nn.Module:
@@ -102,6 +105,11 @@ def ship(run: Path, checked: int) -> Path:
     return folder
 
 
+def _licences(commands: list[str]) -> str:
+    """Return the licences of the folders of photographs that the commands name."""
+    return "; ".join(text for name, text in DATA_LICENCES.items() if any(f"/{name} " in line for line in commands))
+
+
 def _data_kind(recipe: Recipe) -> str:
     if recipe.data.synthesis:
         return "clean photographs, degraded on the fly by the synthesizer"
@@ -139,7 +147,7 @@ def write_card(run: Path, summaries: list[Path]) -> Path:
 - {status["step"]} steps (of the last command below; its {notes.get("step", "best evaluation")} is what ships)
   in {status["seconds"] / 60:.0f} minutes on one core of a shared, busy CPU
   ({platform.machine()}, {facts["precision"]}), torch {torch.__version__.split("+")[0]}, seed {recipe.seed}.
-- Licences of the photographs, as stated: {DATA_LICENCE}.
+- Licences of the photographs, as stated: {_licences(commands)}.
 - Background-disjoint from every built-in test image: perceptual hashes of {notes["checked"]} photographs compared.
 - Perceptual (VGG16) term: {"in use" if "perceptual" in recipe.losses else "not used; its weights could not be had"}.
 
