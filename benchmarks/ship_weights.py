@@ -144,7 +144,7 @@ def write_card(run: Path, summaries: list[Path]) -> Path:
 - Licence of these weights: {LICENCE}, because of the photographs that they learned from.
 - Trained with restorekit {facts["version"]} on {facts["data"]["images"]} {_data_kind(recipe)}
   ({facts["data"]["label"]}).
-- {status["step"]} steps (of the last command below; its {notes.get("step", "best evaluation")} is what ships)
+- {status["step"]} steps (of the last command below; its {notes["step"]} is what ships)
   in {status["seconds"] / 60:.0f} minutes on one core of a shared, busy CPU
   ({platform.machine()}, {facts["precision"]}), torch {torch.__version__.split("+")[0]}, seed {recipe.seed}.
 - Licences of the photographs, as stated: {_licences(commands)}.

@@ -264,6 +264,24 @@ def test_detail_is_how_much_of_its_picture_a_drop_keeps():
     assert spread(1.0) > 0.02
 
 
+def test_local_light_comes_from_behind_the_drop():
+    clean = torch.zeros(8, 3, 160, 160)
+    clean[:, :, :80] = 0.9
+
+    def light(local):
+        """Mean light of the upper and of the lower quarter, which drops cover wholly."""
+        dense = replace(
+            SOFT, count=(900.0, 900.0), opacity=(3.0, 3.0), defocus=(1.0, 1.0), sky=(0.0, 0.0), detail=(0.0, 0.0)
+        )
+        degraded, _ = add_drops(clean, torch.arange(8), replace(dense, rim=(0.0, 0.0), local=(local, local)))
+        return degraded[:, :, :40].mean(), degraded[:, :, 120:].mean()
+
+    upper, lower = light(1.0)
+    assert upper > 0.8
+    assert lower < 0.1
+    assert abs(torch.sub(*light(0.0))) < 0.1  # one colour everywhere: the mean of what a drop shows
+
+
 def test_mixed_drops_take_both_presets():
     clean, keys = scene(16), torch.arange(16)
     mixed = synthesize(clean, keys, "raindrop", "mixed")[0]

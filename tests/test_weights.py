@@ -326,7 +326,7 @@ SHIPPED = [c.entry.name for c in registry().components("model") if c.entry.weigh
 
 @pytest.mark.skipif(
     pick_precision("auto", torch.device("cpu")) != "bf16",
-    reason="this CPU only emulates bf16, hundreds of times slower than float32",
+    reason="this CPU only emulates bf16, tens of times slower than float32",
 )
 @pytest.mark.parametrize("model", SHIPPED)
 def test_bf16_costs_less_than_a_twentieth_of_a_decibel(model):
