@@ -145,7 +145,7 @@ def write_card(run: Path, summaries: list[Path]) -> Path:
 - Trained with restorekit {facts["version"]} on {facts["data"]["images"]} {_data_kind(recipe)}
   ({facts["data"]["label"]}).
 - {status["step"]} steps (of the last command below; its {notes["step"]} is what ships)
-  in {status["seconds"] / 60:.0f} minutes on one core of a shared, busy CPU
+  in {status["seconds"] / 60:.0f} minutes on {facts["device"]}
   ({platform.machine()}, {facts["precision"]}), torch {torch.__version__.split("+")[0]}, seed {recipe.seed}.
 - Licences of the photographs, as stated: {_licences(commands)}.
 - Background-disjoint from every built-in test image: perceptual hashes of {notes["checked"]} photographs compared.

@@ -67,6 +67,18 @@ def pick_precision(name: str, device: torch.device) -> Precision:
     return precision
 
 
+def device_name(device: torch.device) -> str:
+    """Return the device in words: the GPU's name, or ``cpu (2 threads)``."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type != "cpu":
+        return device.type
+    threads = torch.get_num_threads()
+    return f"cpu ({threads} thread{'s' if threads > 1 else ''})"
+
+
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[Any]:
     """Return the context in which networks run on `device` with `precision`."""
     import torch

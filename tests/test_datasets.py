@@ -297,13 +297,25 @@ def test_names_in_any_alphabet_pair(tmp_path):
     assert {(p.degraded.stem, p.clean.stem) for p in files.pairs} == {(f"rain-{n}", f"norain-{n}") for n in names}
 
 
-def test_the_fingerprint_follows_names_and_sizes_not_the_place(tmp_path):
+def test_the_fingerprint_follows_the_files_not_the_place(tmp_path):
     fill(tmp_path / "one", "input/a.png", "target/a.png")
     shutil.copytree(tmp_path / "one", tmp_path / "two")
     first = resolve(tmp_path / "one").fingerprint
     assert resolve(tmp_path / "two").fingerprint == first
     Image.fromarray(scene(1)[:6, :8]).save(tmp_path / "two/input/a.png")
     assert resolve(tmp_path / "two").fingerprint != first
+
+
+@pytest.mark.parametrize("suffix", ["bmp", "png"])
+def test_the_fingerprint_tells_pictures_of_equal_size_apart(tmp_path, suffix):
+    prints = set()
+    for value in (10, 20):
+        for side in ("input", "target"):
+            (tmp_path / side).mkdir(exist_ok=True)
+            Image.new("RGB", (64, 48), (value,) * 3).save(tmp_path / side / f"a.{suffix}")
+        prints.add((resolve(tmp_path).fingerprint, (tmp_path / f"input/a.{suffix}").stat().st_size))
+    assert len({p for p, _ in prints}) == 2
+    assert len({size for _, size in prints}) == 1
 
 
 def test_a_subset_reads_the_chosen_samples(tmp_path):

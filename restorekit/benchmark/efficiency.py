@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from restorekit.benchmark.records import Cost
+from restorekit.devices import device_name
 from restorekit.types import SizeRule
 
 if TYPE_CHECKING:
@@ -221,12 +222,3 @@ def adaptive_cost(restorer: Any, seconds: list[float], growth: int | None, heigh
         if restorer.info.learns
         else (),
     )
-
-
-def device_name(device: torch.device) -> str:
-    """Return the device in words: the GPU's name, or ``cpu (2 threads)``."""
-    import torch
-
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"cpu ({torch.get_num_threads()} threads)" if device.type == "cpu" else device.type

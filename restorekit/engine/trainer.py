@@ -11,6 +11,7 @@ from filelock import FileLock
 
 from restorekit.data.crops import CropSource
 from restorekit.data.imageset import ImageSet
+from restorekit.devices import device_name
 from restorekit.engine.badimages import BadImages
 from restorekit.engine.engine import Engine
 from restorekit.engine.evaluation import evaluate
@@ -128,6 +129,7 @@ class Trainer:
             "data": identity(images),
             "validation": identity(self.validation),
             "version": __version__,
+            "device": device_name(self.runtime.device),
             "precision": self.runtime.precision,
             "init": self.options.init and file_sha256(self.options.init),
             "processes": self.runtime.share.world,
