@@ -179,6 +179,33 @@ def test_unreadable_entry_points_are_reported(fake_site):
     assert any(p["distribution"] == "restorekit-damaged" and p["error"] for p in found.values())
 
 
+@pytest.mark.parametrize("name", ["~estorekit_left-0.1.dist-info", "restorekit-left-0.1.dist-info"])
+def test_a_folder_of_another_name_disturbs_nobody(fake_site, name):
+    fake_site.plugin("good", GOOD)
+    fake_site.add("restorekit-left", "[restorekit.v1]\nleft = restorekit_left\n", "0.1")
+    (fake_site.folder / "restorekit_left-0.1.dist-info").rename(fake_site.folder / name)
+    done = fake_site.restorekit("plugins", "--json")
+    assert done.returncode == 0, done.stderr
+    found = {p["name"]: p for p in json.loads(done.stdout)}
+    assert found["good"]["usable"]
+    assert "restorekit_left" in found["left"]["error"]
+
+
+@pytest.mark.parametrize(
+    ("file", "content"), [("entry_points.txt", b"\xff\xfe"), ("METADATA", b"\xff\xfe"), ("METADATA", None)]
+)
+def test_damaged_metadata_is_reported_and_disturbs_nobody(fake_site, file, content):
+    fake_site.plugin("good", GOOD)
+    fake_site.add("restorekit-damaged", "[restorekit.v1]\ndamaged = restorekit_damaged\n")
+    path = fake_site.folder / "restorekit_damaged-1.0.dist-info" / file
+    path.unlink() if content is None else path.write_bytes(content)
+    done = fake_site.restorekit("plugins", "--json")
+    assert done.returncode == 0, done.stderr
+    found = {p["name"]: p for p in json.loads(done.stdout)}
+    assert found["good"]["usable"]
+    assert "its metadata cannot be read" in found["restorekit_damaged-1.0.dist-info"]["error"]
+
+
 def test_printing_plugin_does_not_spoil_json(fake_site):
     fake_site.plugin("good", "print('hello')\n" + GOOD)
     done = fake_site.restorekit("losses", "--json")

@@ -15,6 +15,7 @@ from restorekit.plugin.registry import Registry
 from restorekit.recipe import Recipe, apply_overrides, from_toml, to_toml
 from restorekit.recipe.check import check_recipe, components_of
 from restorekit.recipe.model import merged
+from restorekit.recipe.overrides import parse_value
 from restorekit.recipe.toml import read_recipe_file
 
 PLAIN = {
@@ -122,6 +123,18 @@ def test_none_removes_optional_fields():
         apply_overrides(Recipe.read(GAN), ["discriminator=none"])
 
 
+@pytest.mark.parametrize("text", ["true", "True", "TRUE"])
+def test_truth_may_be_written_in_any_case(text):
+    assert apply_overrides(Recipe.read(PLAIN), [f"generator.flag={text}"]).generator.settings["flag"] is True
+    assert parse_value("False") is False
+    assert parse_value('"False"') == "False"
+
+
+def test_none_may_be_said_twice():
+    recipe = apply_overrides(Recipe.read(PLAIN), ["prior=none", "discriminator=none", "data.synthesis=none"])
+    assert recipe == Recipe.read(PLAIN)
+
+
 def test_overrides_leave_the_recipe_alone():
     recipe = Recipe.read(PLAIN)
     before = recipe.plain()
@@ -140,6 +153,9 @@ def test_overrides_leave_the_recipe_alone():
         ("steps.more=3", "'steps.more' cannot be set: 'steps' is 10000, which has no fields"),
         ("generator=none", "field 'generator' is missing"),
         ("losses=none", "field 'losses' is missing"),
+        ("priorr=none", "'priorr' cannot be set to none: it is not there"),
+        ("losses.l2=none", "'losses.l2' cannot be set to none: it is not there. Did you mean 'l1'? There are: l1."),
+        ("generator.widht=none", "'generator.widht' cannot be set to none"),
     ],
 )
 def test_bad_overrides(text, expected):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from restorekit.errors import PluginError, RecipeError, UnknownNameError
@@ -94,9 +95,13 @@ def test_nested_target():
     assert Component(entry("x", target="json:decoder.JSONDecoder"), plugin("p")).load() is json.JSONDecoder
 
 
-def build(*, width: int = 8, depth: int = 2) -> tuple[int, int]:
+def build(
+    *, width: int = 8, depth: int = 2, skips: bool = False, rate: float | None = None, size: tuple[int, ...] = ()
+) -> tuple[int, int]:
     if width < 0:
         raise ValueError("width is negative")
+    if width > 99:
+        raise ModuleNotFoundError("No module named 'absent'")
     return width, depth
 
 
@@ -117,7 +122,9 @@ def test_create_builds_from_settings(installed):
 def test_create_refuses_unknown_settings(installed):
     with pytest.raises(RecipeError) as caught:
         create("generator", "net", widht=3)
-    assert "'p/net' has no setting 'widht'. Did you mean 'width'? It has: width, depth." in str(caught.value)
+    assert "'p/net' has no setting 'widht'. Did you mean 'width'? It has: width, depth, skips, rate, size." in str(
+        caught.value
+    )
     with pytest.raises(RecipeError, match=r"takes no settings; .*size"):
         create("dataset", "card", size=1)
 
@@ -125,6 +132,34 @@ def test_create_refuses_unknown_settings(installed):
 def test_create_explains_refused_values(installed):
     with pytest.raises(RecipeError, match=r"cannot be built with \{'width': -1\}: width is negative"):
         create("generator", "net", width=-1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"width": 4.5}, "setting 'width' is 4.5; give an integer"),
+        ({"width": "abc"}, "setting 'width' is 'abc'; give an integer"),
+        ({"width": True}, "setting 'width' is True; give an integer"),
+        ({"skips": "False"}, "setting 'skips' is 'False'; give true or false"),
+        ({"skips": 1}, "give true or false"),
+        ({"rate": "fast"}, "give a number or none"),
+    ],
+)
+def test_create_refuses_values_of_another_type(installed, settings, message):
+    with pytest.raises(RecipeError, match=message):
+        create("generator", "net", **settings)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"rate": 1}, {"rate": None}, {"rate": 0.5, "skips": True}, {"width": np.int64(8)}, {"size": [1]}]
+)
+def test_create_takes_values_that_fit(installed, settings):
+    assert create("generator", "net", **settings) == (8, 2)
+
+
+def test_a_plugins_own_failure_names_the_plugin(installed):
+    with pytest.raises(PluginError, match=r"generator 'p/net': building it failed \(ModuleNotFoundError: .*dist-p"):
+        create("generator", "net", width=100)
 
 
 def test_open_signatures_judge_their_own_settings(installed):
@@ -138,7 +173,10 @@ def test_open_signatures_judge_their_own_settings(installed):
         ({"name": "Two Words"}, "such as 'pix2pix-small'"),
         ({"name": "-x"}, "not valid"),
         ({"target": "module.attribute"}, "is not 'package.module:attribute'"),
-        ({"needs": "clean"}, r"needs is the string 'clean'; give a set of names, such as \{'clean'\}"),
+        ({"needs": "clean"}, r"needs is the string 'clean'; give several, such as \('clean',\)"),
+        ({"tasks": "raindrop"}, r"tasks is the string 'raindrop'; give several"),
+        ({"deviations": "None known."}, r"deviations is the string"),
+        ({"tasks": ("rain",)}, r"task 'rain' is unknown; use raindrop or rain-streak"),
     ],
 )
 def test_entries_are_checked(fields, message):

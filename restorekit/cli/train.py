@@ -50,9 +50,12 @@ def _validation(images: ImageSet, given: str | None, recipe: Recipe) -> tuple[Im
 
 def _start(model: str, init: str | None) -> Path | None:
     from restorekit.plugin.registry import registry
-    from restorekit.weights import find_weights
+    from restorekit.weights.find import find_weights, given_weights
 
-    return find_weights(registry().find("model", model), init).path if init else None
+    if init is None:
+        return None
+    found = given_weights(init)  # a recipe of a file may be trained as a model that is not installed
+    return found.path if found else find_weights(registry().find("model", model), init).path
 
 
 @click.command("train")

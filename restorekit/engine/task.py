@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from restorekit.engine.contracts import built, expect, restored, scalar
 from restorekit.losses.accuracy import accuracy
 from restorekit.plugin.registry import create
 from restorekit.recipe import Recipe
@@ -61,8 +62,7 @@ def build_generator(recipe: Recipe) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         network = create("generator", recipe.generator.name, **recipe.generator.settings)
-    assert isinstance(network, nn.Module)
-    return network
+    return built(network, f"generator {recipe.generator.name!r}")
 
 
 def _build_discriminator(recipe: Recipe) -> nn.Module | None:
@@ -71,8 +71,7 @@ def _build_discriminator(recipe: Recipe) -> nn.Module | None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed + 1)
         network = create("discriminator", recipe.discriminator.name, **recipe.discriminator.settings)
-    assert isinstance(network, nn.Module)
-    return network
+    return built(network, f"discriminator {recipe.discriminator.name!r}")
 
 
 def _build_losses(terms: Mapping[str, Term]) -> dict[str, tuple[float, nn.Module]]:
@@ -118,16 +117,14 @@ class RecipeTask:
             return batch
         with torch.no_grad():
             prepared = self.prior(batch)
-        assert isinstance(prepared, Batch)
-        return prepared
+        return expect(prepared, Batch, "the prior")
 
     def forward(self, networks: Networks, batch: Batch) -> Output:
-        return Output.of(networks["generator"](batch.degraded)).float()
+        return restored(networks["generator"](batch.degraded), batch.degraded, "the generator").float()
 
     def _judge(self, networks: Networks, candidate: Tensor, batch: Batch) -> Judgement:
         judgement = networks["discriminator"](candidate, batch.degraded)
-        assert isinstance(judgement, Judgement)
-        return judgement.float()
+        return expect(judgement, Judgement, "the discriminator").float()
 
     def _accuracies(self, real: Judgement, fake: Judgement) -> dict[str, Tensor]:
         thresholds = (getattr(loss, "threshold", None) for _, loss in self.losses["discriminator"].values())
@@ -149,5 +146,6 @@ class RecipeTask:
             extra = self._accuracies(real, fake)
         seen = LossInput(batch, output, fake, real)
         with torch.autocast(batch.degraded.device.type, enabled=False):
-            terms = {name: (weight, loss(seen)) for name, (weight, loss) in self.losses[phase].items()}
+            losses = self.losses[phase].items()
+            terms = {name: (weight, scalar(loss(seen), f"loss {name!r}")) for name, (weight, loss) in losses}
         return terms, extra

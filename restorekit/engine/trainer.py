@@ -109,9 +109,21 @@ class Trainer:
         rule = size_rule_of(self.engine.generator)
         self._check_crop(rule)
         referencer = referencer_of(self.engine.task.prior, self.runtime.device)
+        if referencer:
+            self._check_degraded_first()
         source = CropSource(images, self.recipe.data, rule, referencer)
         pin = self.runtime.device.type == "cuda"
         return Feed(source, self.recipe.seed, self.runtime.share, bad=self.bad, pin=pin)
+
+    def _check_degraded_first(self) -> None:
+        data = self.recipe.data
+        late = "data.synthesis" if data.synthesis else "data.augment.drops" if data.augment.drops else ""
+        if late:
+            raise RecipeError(
+                f"{late} degrades crops, and the prior of {self.recipe.name!r} looks at whole images before that: it"
+                " would see the clean ones. Write degraded images first, with `restorekit data synthesize`, and train"
+                f" on their folder, with {late} left out"
+            )
 
     def _check_crop(self, rule: SizeRule) -> None:
         side = self.recipe.data.crop

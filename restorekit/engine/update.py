@@ -22,7 +22,7 @@ _FUSED: dict[str, type[torch.optim.Adam] | type[torch.optim.AdamW]] = {
 def build_optimizer(spec: Optim, parameters: Iterable[nn.Parameter], device: torch.device) -> torch.optim.Optimizer:
     """Return the optimizer that `spec` names: fused where the device has it, otherwise timm's.
 
-    Raises `RecipeError` for a name that neither knows.
+    Raises `RecipeError` for a name that neither knows, and for an optimizer of second order.
     """
     kind = _FUSED.get(spec.name)
     options: dict[str, Any] = {"lr": spec.lr, "weight_decay": spec.weight_decay}
@@ -30,7 +30,10 @@ def build_optimizer(spec: Optim, parameters: Iterable[nn.Parameter], device: tor
         fused = device.type in ("cpu", "cuda")
         return kind(parameters, betas=spec.betas, fused=fused, **options)
     try:
-        if get_optimizer_info(spec.name).num_betas == 2:
+        info = get_optimizer_info(spec.name)
+        if info.second_order:
+            raise RecipeError(f"optimizer {spec.name!r} needs second derivatives, which training does not compute")
+        if info.num_betas == 2:
             options["betas"] = spec.betas
         optimizer = create_optimizer_v2(list(parameters), opt=spec.name, **options)
     except (ValueError, AssertionError, KeyError) as error:

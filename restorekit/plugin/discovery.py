@@ -9,7 +9,8 @@ import sys
 import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from importlib.metadata import Distribution, EntryPoint, distribution, distributions
+from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, distribution, distributions
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -55,18 +56,39 @@ def new_manager() -> pluggy.PluginManager:
     return manager
 
 
-def _candidates() -> list[Distribution]:
-    """Return the distributions that mention restorekit's group, sorted by name.
+def _candidates() -> tuple[list[Distribution], list[Plugin]]:
+    """Return the distributions that mention restorekit's group, sorted by name, and those that cannot be read.
 
     Reading the name parses all metadata, which for a hundred distributions takes most of the time of a
     listing; so the small file of entry points is looked at first. Of several copies on the path the
     first counts.
     """
     named: dict[str, Distribution] = {}
+    damaged: list[Plugin] = []
     for found in distributions():
-        if GROUP_PREFIX in (found.read_text("entry_points.txt") or "") and found.name:
-            named.setdefault(re.sub(r"[-_.]+", "-", found.name).lower(), found)
-    return [distribution(named[key].name) for key in sorted(named)]
+        try:
+            if GROUP_PREFIX in (found.read_text("entry_points.txt") or ""):
+                named.setdefault(_normalised(found.name), found)
+        except Exception as error:  # a damaged file raises whatever its reader stumbles over
+            damaged.append(_unreadable(_folder_name(found), "?", error))
+    return [_preferred(named[key]) for key in sorted(named)], damaged
+
+
+def _normalised(name: str | None) -> str:
+    if not name:
+        raise PluginError("its METADATA gives no name")
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _preferred(found: Distribution) -> Distribution:
+    try:
+        return distribution(found.name)
+    except PackageNotFoundError:  # its folder is not called as it should be, as after an interrupted uninstall
+        return found
+
+
+def _folder_name(found: Distribution) -> str:
+    return Path(str(getattr(found, "_path", "a distribution"))).name
 
 
 def _points(found: Distribution) -> list[EntryPoint]:
@@ -158,13 +180,13 @@ def _name_taken(found: Distribution, point: EntryPoint, owner: str) -> Plugin:
     )
 
 
-def _unreadable(found: Distribution, error: Exception) -> Plugin:
+def _unreadable(name: str, version: str, error: Exception) -> Plugin:
     return Plugin(
-        name=found.name,
+        name=name,
         module="",
-        distribution=found.name,
-        version=found.version,
-        error=f"its entry_points.txt cannot be read ({type(error).__name__}: {error}); reinstall {found.name}",
+        distribution=name,
+        version=version,
+        error=f"its metadata cannot be read ({type(error).__name__}: {error}); reinstall or remove {name}",
         traceback=traceback.format_exc(),
     )
 
@@ -173,7 +195,7 @@ def _load_distribution(manager: pluggy.PluginManager, found: Distribution, owner
     try:
         points = _points(found)
     except Exception as error:  # a damaged file raises whatever the parser stumbles over
-        yield _unreadable(found, error)
+        yield _unreadable(found.name, found.version, error)
         return
     for point in points:
         if point.group != GROUP:
@@ -189,6 +211,7 @@ def discover(manager: pluggy.PluginManager, core_module: str, version: str) -> t
     """Load the core's own components and then every installed plugin, in sorted order."""
     plugins = [load_plugin(manager, "core", core_module, "restorekit", version)]
     owners = {"core": "restorekit"}
-    for found in _candidates():
+    candidates, damaged = _candidates()
+    for found in candidates:
         plugins.extend(_load_distribution(manager, found, owners))
-    return tuple(plugins)
+    return (*plugins, *damaged)

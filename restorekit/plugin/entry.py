@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -12,6 +12,14 @@ from restorekit.errors import PluginError
 Kind = Literal["generator", "discriminator", "prior", "loss", "metric", "dataset", "model"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
+TASKS = ("raindrop", "rain-streak")
+
+_KEPT_AS: dict[str, Callable[[Iterable[str]], Iterable[str]]] = {
+    "needs": frozenset,
+    "gives": frozenset,
+    "tasks": tuple,
+    "deviations": tuple,
+}
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
@@ -58,11 +66,13 @@ class Entry:
             )
         if not _TARGET.fullmatch(self.target):
             raise PluginError(f"entry {self.name!r}: target {self.target!r} is not 'package.module:attribute'")
-        for attribute in ("needs", "gives"):
+        for attribute in ("needs", "gives", "tasks", "deviations"):
             value = getattr(self, attribute)
             if isinstance(value, str):
                 raise PluginError(
-                    f"entry {self.name!r}: {attribute} is the string {value!r}; give a set of names,"
-                    f" such as {{{value!r}}}"
+                    f"entry {self.name!r}: {attribute} is the string {value!r}; give several, such as ({value!r},)"
                 )
-            object.__setattr__(self, attribute, frozenset(value))
+            object.__setattr__(self, attribute, _KEPT_AS[attribute](value))
+        unknown = [task for task in self.tasks if task not in TASKS]
+        if unknown:
+            raise PluginError(f"entry {self.name!r}: task {unknown[0]!r} is unknown; use {' or '.join(TASKS)}")

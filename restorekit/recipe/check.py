@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from restorekit.errors import RecipeError
+from typing import Any
+
+from restorekit.errors import RecipeError, RestorekitError
 from restorekit.plugin.entry import Kind
-from restorekit.plugin.registry import Component, Registry
+from restorekit.plugin.registry import Component, Registry, broken
 from restorekit.recipe.model import Recipe
 
 
@@ -38,6 +40,20 @@ def _without_idle_losses(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update=kept)
 
 
+def _check_critic(recipe: Recipe, registry: Registry) -> None:
+    """Refuse critic losses of which none looks at the discriminator: it could not learn."""
+    if not recipe.discriminator:
+        return
+    discriminator = registry.find("discriminator", recipe.discriminator.name)
+    losses = [registry.find("loss", name) for name in recipe.critic_losses]
+    if not any(set(loss.entry.needs) & set(discriminator.entry.gives) for loss in losses):
+        raise RecipeError(
+            f"recipe {recipe.name!r}: none of its critic losses ({', '.join(recipe.critic_losses)}) needs what the"
+            f" discriminator {recipe.discriminator.name!r} gives ({', '.join(sorted(discriminator.entry.gives))}), so"
+            " that it would learn nothing; add one that does, such as critic"
+        )
+
+
 def _who_gives(what: str, registry: Registry) -> str:
     kinds: tuple[Kind, ...] = ("prior", "generator", "discriminator")
     givers = [
@@ -58,7 +74,10 @@ def check_recipe(recipe: Recipe, registry: Registry, paired: bool = True, masks:
 
     Raises `RecipeError` naming who needs what and who would give it, or `UnknownNameError`.
     """
-    components = components_of(_without_idle_losses(recipe), registry)
+    components_of(recipe, registry)  # the names of idle losses must be right, too
+    active = _without_idle_losses(recipe)
+    _check_critic(active, registry)
+    components = components_of(active, registry)
     given = {"clean"} if paired or recipe.data.synthesis else set()
     if masks or recipe.data.synthesis:
         given.add("mask")
@@ -74,11 +93,20 @@ def check_recipe(recipe: Recipe, registry: Registry, paired: bool = True, masks:
         raise RecipeError(f"recipe {recipe.name!r} cannot be trained: {'; '.join(problems)}.")
 
 
+def _called(component: Component, target: Any) -> Any:
+    try:
+        return target()
+    except RestorekitError:
+        raise
+    except Exception as error:
+        raise broken(component, "making its recipe", error) from error
+
+
 def model_recipe(registry: Registry, name: str) -> Recipe:
-    """Return the recipe of an installed model. Raises `UnknownNameError` or `RecipeError`."""
+    """Return the recipe of an installed model. Raises `UnknownNameError`, `RecipeError` or `PluginError`."""
     component = registry.find("model", name)
     target = component.load()
-    recipe = target if isinstance(target, Recipe) else target()
+    recipe = target if isinstance(target, Recipe) else _called(component, target)
     if not isinstance(recipe, Recipe):
         raise RecipeError(
             f"model {component.id!r} gave a {type(recipe).__name__}; its target must be a Recipe or return one"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
@@ -132,7 +132,7 @@ def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, A
     return result
 
 
-def _table_at(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
+def fields_at(model: type[BaseModel], path: Sequence[Any]) -> list[str]:
     """Return the field names of the table that `path` leads to, or nothing for open tables."""
     current: type[BaseModel] = model
     for part in path:
@@ -157,7 +157,7 @@ def _explain(model: type[BaseModel], values: Mapping[str, Any], error: Validatio
         path = problem["loc"]
         where = ".".join(str(part) for part in path) or "recipe"
         if problem["type"] == "extra_forbidden":
-            allowed = _table_at(model, path[:-1])
+            allowed = fields_at(model, path[:-1])
             lines.append(
                 f"there is no field {where!r}.{closest(str(path[-1]), allowed)} Allowed here: {', '.join(allowed)}."
             )

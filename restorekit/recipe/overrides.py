@@ -7,20 +7,21 @@ import tomllib
 from collections.abc import Iterable
 from typing import Any
 
-from restorekit.errors import RecipeError
-from restorekit.recipe.model import Recipe
+from restorekit.errors import RecipeError, closest
+from restorekit.recipe.model import Recipe, fields_at
 
 _COMPONENTS = ("generator", "discriminator", "prior")
+_WORDS = {"none": None, "true": True, "false": False}
 _SHORTHANDS = (*_COMPONENTS, "schedule")  # a bare string is the table's name
 
 
 def parse_value(text: str) -> Any:
     """Read a value as TOML does (``0.1``, ``true``, ``[1, 2]``, ``"a"``); anything else is a plain string.
 
-    ``none`` removes an optional field.
+    ``true`` and ``false`` may be written in any case; ``none`` removes an optional field.
     """
-    if text.lower() == "none":
-        return None
+    if text.lower() in _WORDS:
+        return _WORDS[text.lower()]
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -46,12 +47,23 @@ def _assign(values: dict[str, Any], path: list[str], value: Any) -> None:
             raise RecipeError(f"{'.'.join(path)!r} cannot be set: {part!r} is {inner!r}, which has no fields")
         table = inner
     if value is None:
-        table.pop(path[-1], None)
+        _remove(table, path)
     elif len(path) == 1 and path[0] in _COMPONENTS and isinstance(value, str):
         # Another component has other settings: those of the one that it replaces go with it.
         values[path[0]] = {"name": value}
     else:
         table[path[-1]] = value
+
+
+def _remove(table: dict[str, Any], path: list[str]) -> None:
+    """Take a field out. Raises `RecipeError` for one that is not there and is no field of a recipe."""
+    if path[-1] not in table and path[-1] not in fields_at(Recipe, path[:-1]):
+        there = [name for name in table if table[name] is not None]
+        raise RecipeError(
+            f"{'.'.join(path)!r} cannot be set to none: it is not there.{closest(path[-1], there)}"
+            f" There are: {', '.join(there) or 'none'}."
+        )
+    table.pop(path[-1], None)
 
 
 def apply_overrides(recipe: Recipe, assignments: Iterable[str]) -> Recipe:

@@ -10,14 +10,13 @@ from torch import Tensor, nn
 from restorekit.devices import pick_precision
 from restorekit.engine.task import RecipeTask, build_generator, size_rule_of
 from restorekit.errors import RecipeError, WeightsError
+from restorekit.plugin.entry import TASKS
 from restorekit.plugin.registry import create, registry
 from restorekit.recipe import Recipe, from_toml, to_toml
 from restorekit.recipe.check import check_recipe, model_recipe
 from restorekit.testing.check import CheckFailedError, CheckSkippedError, Subject, for_kinds, require
 from restorekit.testing.samples import batch, finite, image
 from restorekit.types import Batch, Output
-
-_TASKS = ("raindrop", "rain-streak")
 
 
 def recipe_of(subject: Subject) -> Recipe:
@@ -68,7 +67,7 @@ def check_recipe_holds_together(subject: Subject) -> None:
     check_recipe(recipe, registry())
     tasks = subject.component.entry.tasks
     require(
-        recipe.task in tasks and set(tasks) <= set(_TASKS),
+        recipe.task in tasks and set(tasks) <= set(TASKS),
         f"its recipe's task is {recipe.task!r} and its entry says tasks={tasks}; make them agree",
     )
 

@@ -78,7 +78,7 @@ def _from_hub(address: str) -> WeightsFile:
     return WeightsFile(Path(path), address)
 
 
-def _named(weights: str) -> WeightsFile | None:
+def given_weights(weights: str) -> WeightsFile | None:
     """Return the weights that are meant by an address, a path or a name in the user's folder, or None."""
     if weights.startswith("hf://"):
         return _from_hub(weights)
@@ -101,7 +101,7 @@ def find_weights(component: Component, weights: str | Path | None = None) -> Wei
     Raises `WeightsError` when there are none, saying how to train some.
     """
     name = component.entry.name
-    if weights is not None and (found := _named(str(weights))):
+    if weights is not None and (found := given_weights(str(weights))):
         return found
     if weights is not None and str(weights) != name:
         raise WeightsError(

@@ -17,6 +17,8 @@ _LENGTH = "Trains for 200 epochs of the Raindrop set at batch 8, a length that t
 _LAYERS = "Layers of the encoder, decoder and discriminator are ours, because the source shows drawings only."
 _CROPS = "Crops and augmentation are those of pix2pix, because the source does not state its own."
 
+_L1 = "The weight of L1, 100, is that of pix2pix, because the source does not state its own."
+
 
 @hookimpl
 def restorekit_entries() -> list[Entry]:
@@ -69,13 +71,14 @@ def _models() -> list[Entry]:
             _model(f"pix2pix-{kind}", f"pix2pix {attention.format(words)}", PAPER, _EVAL_MODE, _LENGTH)
             for kind, words in (("channel", "channel"), ("spatial", "spatial"), ("both", "channel + spatial"))
         ),
-        _model("pix2pix-small", "Small encoder and decoder with skips, PatchGAN", PAPER, _LAYERS, _CROPS),
+        _model("pix2pix-small", "Small encoder and decoder with skips, PatchGAN", PAPER, _LAYERS, _CROPS, _L1),
         _model(
             "pix2pix-balanced",
             "pix2pix-small, stabilised: unequal rates and soft labels",
             PAPER,
             _LAYERS,
             _CROPS,
+            _L1,
         ),
         _model("cgan", "Conditional GAN of encoder and decoder without skips", "", _LAYERS, _CROPS),
     ]
