@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from restorekit.benchmark.further import Further, measure, try_out
 from restorekit.benchmark.matching import match
 from restorekit.benchmark.progress import Progress, Silent
 from restorekit.benchmark.records import ImageRecord, ModelFacts, Row, as_values
@@ -25,13 +27,15 @@ def score(
     out: str | Path | None = None,
     *,
     name: str | None = None,
+    metrics: Sequence[Further] = (),
     progress: Progress | None = None,
 ) -> Report:
     """Score the images in the folder `outputs` against `dataset`, beside the degraded input.
 
     Only images that have a file are scored, the degraded input on the same ones; the label then says how
-    many (``rain100l@test(19/50)``). `name`: the row's title, the folder's name unless given. With `out`,
-    per-image results, tables, pictures and the page are written there.
+    many (``rain100l@test(19/50)``). `name`: the row's title, the folder's name unless given. `metrics`: what to
+    measure beside PSNR and SSIM, from `further_metrics`. With `out`, per-image results, tables, pictures and the page
+    are written there.
     Raises `DataError` (unpaired set, no file matches) or `ImageError` (unreadable file, size that differs).
     """
     folder = Path(outputs).expanduser()
@@ -44,12 +48,14 @@ def score(
     title = name or folder.resolve().name
     if title == DEGRADED:
         raise DataError(f"--name {DEGRADED!r} is the name of the first row; choose another")
+    try_out(metrics, samples)
     rows = _rows(samples, files, title, progress or Silent())
 
     def picture(model: str, image: str) -> NDArray[np.uint8] | None:
         return read_pixels(files[image]) if model == title else None
 
-    report = Report.of(samples, rows, images=picture)
+    measure(metrics, rows, samples, picture, progress or Silent())
+    report = Report.of(samples, rows, picture, metrics=metrics)
     if out is not None:
         report.write(Path(out))
         _write_lines(Path(out) / RESULTS, samples, rows)

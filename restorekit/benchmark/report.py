@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from restorekit.benchmark import plot, table
+from restorekit.benchmark.further import Further
 from restorekit.benchmark.page import ImageOf, page
 from restorekit.benchmark.pictures import Tile, chosen_images, clean_tile, detail, sheet
 from restorekit.benchmark.records import Row
@@ -29,9 +30,16 @@ class Report:
     folder: Path | None = None
 
     @classmethod
-    def of(cls, samples: Samples, rows: Sequence[Row], images: ImageOf, folder: Path | None = None) -> Report:
+    def of(
+        cls,
+        samples: Samples,
+        rows: Sequence[Row],
+        images: ImageOf,
+        folder: Path | None = None,
+        metrics: Sequence[Further] = (),
+    ) -> Report:
         """Compute the statistics of `rows`, the first of which is the degraded input."""
-        return cls(summarize(samples, rows), samples, images, folder)
+        return cls(summarize(samples, rows, metrics), samples, images, folder)
 
     @property
     def failed(self) -> bool:

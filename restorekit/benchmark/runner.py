@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from restorekit.benchmark import efficiency
 from restorekit.benchmark.digest import state_digest
+from restorekit.benchmark.further import Further, measure, try_out
 from restorekit.benchmark.progress import Progress, Silent
 from restorekit.benchmark.records import ImageRecord, ModelFacts, Row, key_of
 from restorekit.benchmark.report import Report
@@ -67,14 +68,16 @@ def run(
     budget_seconds: float | None = None,
     budget_steps: int | None = None,
     limit: int | None = None,
+    metrics: Sequence[Further] = (),
     fresh: bool = False,
     progress: Progress | None = None,
 ) -> Report:
     """Benchmark `models` on `dataset` and write results, tables, pictures and a page to `out`.
 
     `dataset`: a known set or a folder, with ``@split`` when wanted. `out`: ``benchmark-LABEL`` unless given;
-    finished results there are used again unless `fresh`. `limit`: only the first images. A model that fails
-    becomes a row with its error (`Report.failed`).
+    finished results there are used again unless `fresh`. `limit`: only the first images. `metrics`: what
+    to measure beside PSNR and SSIM, from `further_metrics`; needs a paired set. A model that fails becomes a row with
+    its error (`Report.failed`).
     Raises `DataError`, `UnknownNameError` or `WeightsError` for what concerns the whole benchmark.
     """
     from restorekit.devices import pick_device, pick_precision
@@ -83,13 +86,17 @@ def run(
     chosen = select(models)
     given = _checked_weights({k: str(v) for k, v in (weights or {}).items()}, chosen)
     image_set = open_set(dataset)
+    if metrics:
+        image_set.require_paired()
     samples = Samples(image_set, first_positions(image_set, limit))
     folder = Path(out) if out is not None else Path(f"benchmark-{slug(samples.label)}")
     store = Store(folder, samples.base_label, samples.fingerprint, fresh)
+    try_out(metrics, samples)
     settings = Settings(device, precision, given, budget_seconds, budget_steps)
     bench = Benchmark(samples, store, settings, progress or Silent())
     rows = bench.rows(chosen)
-    report = Report.of(samples, rows, bench.pictures, folder)
+    measure(metrics, rows, samples, bench.pictures, bench.progress)
+    report = Report.of(samples, rows, bench.pictures, folder, metrics)
     report.write(folder)
     return report
 

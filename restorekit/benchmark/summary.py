@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from restorekit.benchmark.further import Further
 from restorekit.benchmark.records import Row, as_values, plain
 from restorekit.benchmark.samples import Samples
 from restorekit.benchmark.scoring import HEADLINE
@@ -80,6 +81,7 @@ class Summary:
     rows: list[RowSummary]
     tests: list[PairedTest]
     notes: tuple[str, ...]
+    further: tuple[Further, ...] = ()
 
     @property
     def protocols(self) -> tuple[str, ...]:
@@ -124,8 +126,8 @@ def _row_summary(row: Row, degraded: Row, task: str, metrics: Sequence[str]) -> 
     )
 
 
-def summarize(samples: Samples, rows: Sequence[Row]) -> Summary:
-    """Return the summary of `rows`, the first of which is the degraded input."""
+def summarize(samples: Samples, rows: Sequence[Row], further: Sequence[Further] = ()) -> Summary:
+    """Return the summary of `rows`, the first of which is the degraded input; `further`: metrics beside the usual."""
     degraded = rows[0]
     metrics = tuple(degraded.images[0].scores) if samples.paired else ()
     summaries = [_row_summary(row, degraded, samples.task, metrics) for row in rows]
@@ -134,7 +136,10 @@ def summarize(samples: Samples, rows: Sequence[Row]) -> Summary:
     notes = [BUILTIN] if samples.is_builtin else []
     notes += [UNPAIRED] if not samples.paired else []
     notes += [INFINITE] if any(i.infinite for s in summaries for i in s.means.values()) else []
-    return Summary(samples.label, samples.task, samples.paired, len(samples), metrics, summaries, tests, tuple(notes))
+    size = len(samples)
+    return Summary(
+        samples.label, samples.task, samples.paired, size, metrics, summaries, tests, tuple(notes), tuple(further)
+    )
 
 
 def _row_values(row: RowSummary) -> dict[str, Any]:
@@ -165,6 +170,7 @@ def summary_values(summary: Summary) -> dict[str, Any]:
             "paired": summary.paired,
             "images": summary.images,
             "headline": HEADLINE,
+            "metrics": {m.id: {"higher_is_better": m.higher_is_better, "unit": m.metric.unit} for m in summary.further},
             "interval": {"level": LEVEL, "method": "percentile bootstrap", "resamples": RESAMPLES, "seed": 0},
             "notes": list(summary.notes),
             "rows": [_row_values(row) for row in summary.rows],

@@ -7,6 +7,7 @@ import io
 import math
 from typing import TYPE_CHECKING
 
+from restorekit.benchmark.further import Further
 from restorekit.benchmark.records import Cost
 from restorekit.benchmark.scoring import HEADLINE
 from restorekit.benchmark.statistics import Interval
@@ -68,6 +69,21 @@ def gain(row: RowSummary, metric: str = HEADLINE) -> str:
     return f"{found.mean:+.2f}{bounds}"
 
 
+def measured(row: RowSummary, metric: Further) -> str:
+    """Return the mean of a further metric, and its difference from the input with its interval."""
+    if metric.id not in row.means:
+        return ABSENT
+    found = row.gains.get(metric.id)
+    if found is None or math.isnan(found.mean):
+        return mean(row.means[metric.id], 4)
+    bounds = "" if math.isnan(found.low) else f" [{found.low:+.4f}, {found.high:+.4f}]"
+    return f"{mean(row.means[metric.id], 4)} ({found.mean:+.4f}{bounds})"
+
+
+def _better(metric: Further) -> str:
+    return f"{metric.id} {'↑' if metric.higher_is_better else '↓'}"
+
+
 def percent(share: float) -> str:
     """Return a share as a whole percentage."""
     return ABSENT if math.isnan(share) else f"{100 * share:.0f} %"
@@ -84,6 +100,7 @@ def header(summary: Summary) -> list[str]:
     """Return the names of the columns of the full table."""
     scores = [f"PSNR / SSIM {p}" for p in summary.protocols]
     gains = [_GAIN, "worse than input"] if summary.paired else []
+    gains += [f"{_better(metric)} (difference [95 %])" for metric in summary.further]
     return ["model", *scores, *gains, "params", "MACs", "latency", "throughput", "peak memory", "weights"]
 
 
@@ -91,6 +108,7 @@ def cells(row: RowSummary, summary: Summary) -> list[str]:
     """Return the cells of one row of the full table; a row without scores says why in the last one."""
     scores = [quality(row, p) for p in summary.protocols]
     gains = [gain(row), percent(row.worse)] if summary.paired else []
+    gains += [measured(row, metric) for metric in summary.further]
     return [row.title, *scores, *gains, *_costs(row.row.cost), _remark(row)]
 
 
@@ -207,6 +225,15 @@ def _terminal_cells(row: RowSummary, summary: Summary, columns: int) -> list[str
     count, macs, latency, _, memory = _costs(row.row.cost)
     costs = [f"{count}\n{macs}", f"{latency}\n{memory}"] if columns >= WIDE else [latency]
     return [title, *scores, *gains, *costs]
+
+
+def further_lines(summary: Summary) -> list[str]:
+    """Return, for the terminal, what the further metrics measured: a line each, and one of every row below it."""
+    lines = []
+    for metric in summary.further:
+        lines.append(f"{_better(metric)}, and its difference from the input [95 %]:")
+        lines += [f"  {row.title}: {measured(row, metric)}" for row in summary.rows]
+    return lines
 
 
 def remarks(summary: Summary) -> list[str]:

@@ -39,10 +39,20 @@ def show(report: Report, folder: Path | None, as_json: bool) -> None:
     if not console.is_terminal:  # a file or a pipe has no width of its own
         console = Console(width=table.WIDE)
     console.print(table.terminal(report.summary, console.width))
-    for line in (*report.summary.notes, *table.remarks(report.summary), *table.conditions(report.summary)):
+    summary = report.summary
+    lines = (*summary.notes, *table.remarks(summary), *table.conditions(summary), *table.further_lines(summary))
+    for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     if folder is not None:
         console.print(f"Page: {folder / 'index.html'}", markup=False, highlight=False, soft_wrap=True)
+
+
+metric_option = click.option(
+    "--metric", "metrics", multiple=True, metavar="NAME", help="Also measure this one of `restorekit metrics`."
+)
+metric_settings = click.option(
+    "--set", "settings", multiple=True, metavar="METRIC.SETTING=VALUE", help="Change a setting of a --metric."
+)
 
 
 @click.command("benchmark")
@@ -62,6 +72,8 @@ def show(report: Report, folder: Path | None, as_json: bool) -> None:
 )
 @click.option("--budget-steps", type=click.IntRange(min=1), help="Steps per image, likewise.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first images of the set.")
+@metric_option
+@metric_settings
 @click.option("--resume/--fresh", default=True, show_default=True, help="Keep finished results of the output folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 @click.pass_context
@@ -76,6 +88,8 @@ def benchmark(
     budget_seconds: float | None,
     budget_steps: int | None,
     limit: int | None,
+    metrics: tuple[str, ...],
+    settings: tuple[str, ...],
     resume: bool,
     as_json: bool,
 ) -> None:
@@ -84,9 +98,11 @@ def benchmark(
     The first row is the degraded input. A model without weights, or one that fails, is a row that says so;
     after a failure the exit code is 1. Interrupted, run the same command again: it goes on where it stopped.
     """
+    from restorekit.benchmark.further import further_metrics
     from restorekit.benchmark.progress import Bar
     from restorekit.benchmark.runner import run
 
+    further = further_metrics(metrics, settings)
     with Bar() as bar:
         report = run(
             models,
@@ -98,6 +114,7 @@ def benchmark(
             budget_seconds=budget_seconds,
             budget_steps=budget_steps,
             limit=limit,
+            metrics=further,
             fresh=not resume,
             progress=bar,
         )

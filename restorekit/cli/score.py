@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from restorekit.cli.benchmark import metric_option, metric_settings, show
+
 
 @click.command("score")
 @click.argument("outputs", type=click.Path(path_type=Path))
@@ -14,19 +16,30 @@ import click
     "-o", "--output", "out", type=click.Path(path_type=Path), help="Also write results, tables and the page there."
 )
 @click.option("--name", help="The row's title [default: the folder's name].")
+@metric_option
+@metric_settings
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
-def score(outputs: Path, dataset: str, out: Path | None, name: str | None, as_json: bool) -> None:
+def score(
+    outputs: Path,
+    dataset: str,
+    out: Path | None,
+    name: str | None,
+    metrics: tuple[str, ...],
+    settings: tuple[str, ...],
+    as_json: bool,
+) -> None:
     """Score the images in the folder OUTPUTS under the same protocols as `restorekit benchmark`.
 
     Each file is matched to the image whose name it has or begins with. Images without a file are left out, of
     the degraded row too, and the label says how many were scored.
     """
     from restorekit.benchmark.external import score as score_folder
+    from restorekit.benchmark.further import further_metrics
     from restorekit.benchmark.progress import Bar
-    from restorekit.cli.benchmark import show
 
+    further = further_metrics(metrics, settings)
     with Bar() as bar:
-        report = score_folder(outputs, dataset, out, name=name, progress=bar)
+        report = score_folder(outputs, dataset, out, name=name, metrics=further, progress=bar)
     show(report, out, as_json)
 
 

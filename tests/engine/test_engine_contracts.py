@@ -49,7 +49,7 @@ def test_a_loss_gives_one_value(lab, given):
 
 def test_a_discriminator_gives_a_judgement(lab):
     task = RecipeTask(lab.recipe("pix2pix"))
-    with pytest.raises(PluginError, match="the discriminator gave a tensor .*; it must give a Judgement"):
+    with pytest.raises(PluginError, match=r"the discriminator gave a tensor .*; it must give a Judgement"):
         task.terms("generator", {"discriminator": lambda candidate, degraded: IMAGES}, BATCH, Output(IMAGES))
 
 
