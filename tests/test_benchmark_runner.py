@@ -406,7 +406,7 @@ def test_builtin_results_carry_the_warning(models, tmp_path, dataset, monkeypatc
     from restorekit.data.sets import resolve
 
     models.update(good=_fixed(0.1))
-    monkeypatch.setattr(runner, "open_set", lambda name: replace(resolve(dataset), label="raindrop@builtin"))
+    monkeypatch.setattr(runner, "resolve", lambda name: replace(resolve(dataset), label="raindrop@builtin"))
     runner.run("all", "raindrop", tmp_path / "out")
     for name in ("table.md", "index.html", "summary.json"):
         text = (tmp_path / "out" / name).read_text()

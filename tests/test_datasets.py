@@ -22,6 +22,7 @@ from restorekit.data.cards import DatasetCard
 from restorekit.data.checks import check_set
 from restorekit.data.decode import image_size, read_rgb8
 from restorekit.data.entries import DATASET_ENTRIES
+from restorekit.data.images import read_picture
 from restorekit.data.imageset import builtin_set
 from restorekit.data.known import CARDS, ddn_sirr_real, rain100l, rain800, rain1200, rain1400, raindrop
 from restorekit.data.leaks import alignment, find_leaks, perceptual_hash
@@ -316,6 +317,28 @@ def test_the_fingerprint_tells_pictures_of_equal_size_apart(tmp_path, suffix):
         prints.add((resolve(tmp_path).fingerprint, (tmp_path / f"input/a.{suffix}").stat().st_size))
     assert len({p for p, _ in prints}) == 2
     assert len({size for _, size in prints}) == 1
+
+
+@pytest.mark.parametrize("name", ["mine@train", "./mine@train"])
+def test_a_folder_may_have_its_part_behind_it(tmp_path, monkeypatch, name):
+    for part, letter in (("train", "a"), ("test", "b")):
+        fill(tmp_path / "mine" / part, f"input/{letter}.png", f"target/{letter}.png")
+    monkeypatch.chdir(tmp_path)
+    assert resolve(name).names == ("a",)
+    assert resolve(Path("mine@test")).names == ("b",)
+    assert resolve("mine").names == ("b",)
+    fill(tmp_path / "mine@train", "input/c.png", "target/c.png")
+    assert resolve(name).names == ("c",)  # a folder of exactly that name comes first
+
+
+def test_tiffs_are_read_as_restore_reads_them(tmp_path):
+    grey = np.linspace(0, 65535, 48, dtype=np.uint16).reshape(6, 8)
+    image = Image.fromarray(grey)
+    image.save(tmp_path / "white.tif", tiffinfo={262: 0})  # white is zero
+    assert np.array_equal(read_rgb8(tmp_path / "white.tif"), read_picture(tmp_path / "white.tif").to_8_bit().pixels)
+    Image.fromarray((grey / 65535).astype(np.float32)).save(tmp_path / "float.tif")
+    with pytest.raises(ImageError, match=r"float\.tif"):
+        read_rgb8(tmp_path / "float.tif")
 
 
 def test_a_subset_reads_the_chosen_samples(tmp_path):

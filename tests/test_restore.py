@@ -310,7 +310,15 @@ def test_budgets_are_positive(values):
         Budget(**values)
 
 
-@pytest.mark.parametrize("tile", [-1, "big", 1.5, True])
+def test_tiles_too_small_for_the_network_are_told():
+    image = torch.rand(1, 3, 64, 64)
+    with pytest.warns(
+        RuntimeWarning, match=r"tiles of 16 pixels are small for this network, which looks \d+ pixels far"
+    ):
+        Restorer(Blur(21), device="cpu", precision="fp32", tile=16).restore_tensor(image)
+
+
+@pytest.mark.parametrize("tile", [-1, 1, 15, "big", 1.5, True])
 def test_bad_tiles_are_refused(tile):
     with pytest.raises(RestorekitError, match="tile"):
         halver(tile=tile)

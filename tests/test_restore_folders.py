@@ -202,6 +202,30 @@ def test_a_folder_is_not_named_like_an_image(photos, tmp_path, restorer):
     assert restore_paths([photos], out, restorer).ok
 
 
+@pytest.mark.parametrize("name", ["a.gif", "a.BMP", "a.heic", "a.jpge", "a.pgn"])
+def test_names_of_other_formats_are_refused_and_no_folders(photos, tmp_path, restorer, name):
+    source = next(p for p in sorted(photos.rglob("*")) if p.suffix == ".png" and p.name[0] != ".")
+    with pytest.raises(ImageError, match=r"cannot write \..*; use one of \.jpg"):
+        restore_paths([source], tmp_path / "out" / name, restorer)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["v1.2", "results.out", "plain"])
+def test_folders_may_have_dots_in_their_names(photos, tmp_path, restorer, name):
+    source = next(p for p in sorted(photos.rglob("*")) if p.suffix == ".png" and p.name[0] != ".")
+    restore_paths([source], tmp_path / name, restorer)
+    assert (tmp_path / name / source.name).is_file()
+
+
+def test_pictures_of_other_formats_are_counted(photos, tmp_path):
+    (photos / "inner").mkdir(exist_ok=True)
+    for name in ("x.bmp", "inner/y.HEIC", "notes.txt", ".hidden.gif"):
+        (photos / name).write_bytes(b"")
+    found = folders.left_out([photos], tmp_path / "out")
+    assert [p.name for p in found] == ["y.HEIC", "x.bmp"]
+    assert folders.left_out([photos / "x.bmp"], tmp_path / "out") == []
+
+
 def test_folders_need_not_recurse(photos, tmp_path):
     jobs = plan_jobs([photos], tmp_path / "out", recursive=False)
     assert [job.source.name for job in jobs] == ["a.png", "b.jpg"]

@@ -15,9 +15,10 @@ from restorekit.benchmark.progress import Progress, Silent
 from restorekit.benchmark.records import ImageRecord, ModelFacts, Row, as_values
 from restorekit.benchmark.report import Report
 from restorekit.benchmark.runner import DEGRADED
-from restorekit.benchmark.samples import Samples, open_set, read_pixels
+from restorekit.benchmark.samples import Samples, read_pixels
 from restorekit.benchmark.scoring import score_pixels
 from restorekit.benchmark.store import RESULTS
+from restorekit.data.sets import resolve
 from restorekit.errors import DataError, ImageError
 
 
@@ -41,7 +42,7 @@ def score(
     folder = Path(outputs).expanduser()
     if out is not None:
         _spare_benchmark(Path(out) / RESULTS)
-    image_set = open_set(dataset)
+    image_set = resolve(dataset)
     image_set.require_paired()
     files = match(folder, [str(n) for n in image_set.names])
     samples = Samples(image_set, [i for i, n in enumerate(image_set.names) if n in files])

@@ -20,10 +20,11 @@ from restorekit.benchmark.further import Further, measure, try_out
 from restorekit.benchmark.progress import Progress, Silent
 from restorekit.benchmark.records import ImageRecord, ModelFacts, Row, key_of
 from restorekit.benchmark.report import Report
-from restorekit.benchmark.samples import Samples, first_positions, open_set, slug, to_uint8, write_png
+from restorekit.benchmark.samples import Samples, first_positions, slug, to_uint8, write_png
 from restorekit.benchmark.scoring import score_pixels
 from restorekit.benchmark.settings import Settings
 from restorekit.benchmark.store import Store
+from restorekit.data.sets import resolve
 from restorekit.errors import RestorekitError, UnknownNameError, WeightsError
 from restorekit.plugin.registry import Component, registry
 from restorekit.version import __version__
@@ -85,7 +86,7 @@ def run(
     pick_precision(precision, pick_device(device))  # a wrong option concerns all models: say so at once
     chosen = select(models)
     given = _checked_weights({k: str(v) for k, v in (weights or {}).items()}, chosen)
-    image_set = open_set(dataset)
+    image_set = resolve(dataset)
     if metrics:
         image_set.require_paired()
     samples = Samples(image_set, first_positions(image_set, limit))

@@ -86,16 +86,6 @@ class Samples:
         return self[sizes.index(common)]
 
 
-def open_set(dataset: str | Path) -> ImageSet:
-    """Resolve the name of a data set or a folder, either with ``@split`` behind it."""
-    from restorekit.data.sets import resolve
-
-    base, at, split = str(dataset).rpartition("@")
-    if at and Path(base).expanduser().is_dir() and not Path(dataset).exists():
-        return resolve(base, split)
-    return resolve(dataset)
-
-
 def first_positions(image_set: ImageSet, limit: int | None) -> list[int]:
     """Return the positions of the first `limit` images, or of all. Raises `DataError` for a limit below 1."""
     if limit is not None and limit < 1:

@@ -75,9 +75,13 @@ def command(
     Folders are searched with all their subfolders, and OUT keeps their tree. Inputs are never changed; what
     is in OUT already is skipped. The exit code is 1 if a file failed.
     """
-    from restorekit.restore.folders import plan_jobs, run_jobs
+    from restorekit.restore.folders import left_out, plan_jobs, run_jobs
 
     jobs = plan_jobs(inputs, out, overwrite=overwrite, format=format_)
+    others = left_out(inputs, out)
+    if others:
+        kinds = ", ".join(sorted({path.suffix.lower() for path in others}))
+        click.echo(f"Note: {len(others)} pictures are left out, of formats that are not supported: {kinds}", err=True)
     if all(job.done for job in jobs):
         click.echo(f"0 restored, {len(jobs)} skipped, 0 failed: all are in {out} (--overwrite restores again)")
         return

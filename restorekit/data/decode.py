@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 
+_TIFF = frozenset({".tif", ".tiff"})  # of many kinds, some of which Pillow alone turns into wrong pixels
 _ORIENTATION = 0x0112
 _SWAPS_AXES = frozenset({5, 6, 7, 8})
 
@@ -61,6 +62,10 @@ def read_rgb8(path: Path | str) -> NDArray[np.uint8]:
     from PIL import Image, ImageOps
 
     path = Path(path)
+    if path.suffix.lower() in _TIFF:
+        from restorekit.data.images import read_picture
+
+        return read_picture(path).to_8_bit().pixels
     try:
         with Image.open(path) as image:
             upright = ImageOps.exif_transpose(image)

@@ -54,6 +54,18 @@ def as_folder(name_or_path: str | Path) -> Path | None:
     return path if _looks_like_path(name_or_path) or path.exists() else None
 
 
+def _folder_and_part(name_or_path: str | Path) -> tuple[Path | None, str]:
+    """Return the folder that is meant and the part of it, of ``FOLDER`` or ``FOLDER@PART``."""
+    text = str(name_or_path)
+    whole = as_folder(name_or_path)
+    base, at, part = text.rpartition("@")
+    if at and not (whole and whole.exists()):
+        folder = as_folder(type(name_or_path)(base))
+        if folder is not None and folder.is_dir():
+            return folder, part
+    return whole, ""
+
+
 def _folder(path: Path, split: str | None) -> ImageSet:
     name = path.resolve().name or "root"
     try:
@@ -120,18 +132,18 @@ def training_part(source: str) -> ImageSet:
 def resolve(name_or_path: str | Path, split: str | None = None, builtin: bool | None = None) -> ImageSet:
     """Resolve a folder or the name of a data set.
 
-    A folder is paired by the naming schemes found in the wild, its test folder first when it has several and
-    `split` names none; without recognisable pairs it is an unpaired set. A name, optionally ``name@split``,
-    is the installed set (the benchmark split unless `split` says otherwise; what stands behind ``@`` wins),
-    and the built-in synthetic one when the benchmark split is asked for and nothing is installed.
+    A folder, optionally ``folder@split``, is paired by the naming schemes found in the wild, its test folder first
+    when it has several and no split is named; without recognisable pairs it is an unpaired set. A name, optionally
+    ``name@split``, is the installed set (the benchmark split unless `split` says otherwise; what stands behind ``@``
+    wins), and the built-in synthetic one when the benchmark split is asked for and nothing is installed.
     ``name@builtin`` or ``builtin=True`` always gives the built-in one, ``builtin=False`` never.
 
     Raises `UnknownNameError` (no such data set, split or folder), `DataError` (not installed, folder that
     cannot be paired), `ImageError` (a file that is no image).
     """
-    folder = as_folder(name_or_path)
+    folder, part = _folder_and_part(name_or_path)
     if folder is not None:
-        return _folder(folder, split)
+        return _folder(folder, part or split)
     base, _, suffix = str(name_or_path).partition("@")
     try:
         card = find_card(base)

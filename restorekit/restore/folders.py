@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from restorekit.data.images import Picture, is_image_name, read_picture, write_picture
-from restorekit.data.images.formats import SUFFIXES, format_of
+from restorekit.data.images.formats import OTHER_SUFFIXES, SUFFIXES, format_of
 from restorekit.data.images.writing import is_fatal, losses, write_failure
 from restorekit.errors import DataError, RestorekitError
 
@@ -108,8 +109,29 @@ def plan_jobs(
     return [Job(source, target, not overwrite and target.exists()) for source, target in pairs]
 
 
+def left_out(inputs: Iterable[str | Path], out: str | Path, *, recursive: bool = True) -> list[Path]:
+    """Return the pictures in folders among `inputs` that `plan_jobs` passes over: of formats that are not supported."""
+    folders = [Path(item) for item in inputs if Path(item).is_dir()]
+    return [
+        path
+        for folder in folders
+        for path in _files(folder, Path(out), recursive)
+        if path.suffix.lower() in OTHER_SUFFIXES
+    ]
+
+
+def _check_single(out: Path) -> None:
+    """Refuse a name for one picture that ends like a picture, or nearly so, but not like one that is written."""
+    suffix = out.suffix.lower()
+    mistyped = suffix not in SUFFIXES and difflib.get_close_matches(suffix, SUFFIXES, cutoff=0.7)
+    if suffix in OTHER_SUFFIXES or mistyped:
+        format_of(out)  # raises
+
+
 def _check_out(inputs: Sequence[str | Path], out: Path) -> None:
-    """Refuse the name of an image for what has to be a folder."""
+    """Refuse the name of an image for what has to be a folder, and of one that cannot be written."""
+    if not out.is_dir() and len(inputs) == 1 and Path(inputs[0]).is_file():
+        _check_single(out)
     if not is_image_name(out) or out.is_dir():
         return
     if len(inputs) != 1 or Path(inputs[0]).is_dir():
@@ -193,6 +215,10 @@ def _read_ahead(jobs: Sequence[Job]) -> Iterator[tuple[Job, Future[Picture]]]:
 
 def _images(folder: Path, out: Path, recursive: bool) -> list[Path]:
     """Return the image files of a folder, sorted; without hidden ones and those in `out`."""
+    return [path for path in _files(folder, out, recursive) if is_image_name(path)]
+
+
+def _files(folder: Path, out: Path, recursive: bool) -> list[Path]:
     own = out.resolve()
     found: list[Path] = []
 
@@ -203,7 +229,7 @@ def _images(folder: Path, out: Path, recursive: bool) -> list[Path]:
         here = Path(parent)
         inner = [name for name in sorted(folders) if not name.startswith(".") and (here / name).resolve() != own]
         folders[:] = inner if recursive else []
-        found += [here / name for name in sorted(names) if is_image_name(name) and not name.startswith(".")]
+        found += [here / name for name in names if not name.startswith(".")]
     return sorted(found)
 
 

@@ -106,7 +106,9 @@ def load(
     """
     component = registry().find("model", model)
     options: dict[str, Any] = {"tile": tile, "flips": flips}
-    if weights is None and component.entry.adapts and (budget or weights_state(component.entry) == "adapts"):
+    if weights in (None, component.entry.name) and weights_state(component.entry) == "adapts":
+        return _adaptive(component, device, precision, budget, **options)
+    if weights is None and component.entry.adapts and budget:
         return _adaptive(component, device, precision, budget, **options)
     file = find_weights(component, weights)
     network, recipe = load_generator(component, file)

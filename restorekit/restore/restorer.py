@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -88,8 +89,10 @@ class BaseRestorer(ABC):
         flips: bool = False,
         info: RestorerInfo | None = None,
     ) -> None:
-        if tile != "auto" and (isinstance(tile, bool) or not isinstance(tile, int) or tile < 0):
-            raise RestorekitError(f"tile is {tile!r}; use 'auto', 0 for none, or a number of pixels such as 512")
+        if tile != "auto" and (isinstance(tile, bool) or not isinstance(tile, int) or not (tile == 0 or tile >= 16)):
+            raise RestorekitError(
+                f"tile is {tile!r}; use 'auto', 0 for none, or a number of pixels of at least 16, such as 512"
+            )
         self.device = pick_device(device)
         self.precision: Precision = pick_precision(precision, self.device)
         self.tile: Tile = tile
@@ -193,6 +196,13 @@ class BaseRestorer(ABC):
             return fn(image.to(self.device)).float().to(image.device)
         field = receptive_field(network, rule)
         overlap = min(2 * field + FEATHER, tile // 2)
+        if overlap < 2 * field:
+            warnings.warn(
+                f"tiles of {tile} pixels are small for this network, which looks {field} pixels far: their seams may"
+                f" show; tiles of {2 * (2 * field + FEATHER)} and more have none",
+                RuntimeWarning,
+                stacklevel=2,
+            )
         margin = min(field, max(overlap - FEATHER, 0) // 2)
         return run_tiled(fn, image, tile, overlap, rule.multiple, margin, self.device)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,13 +48,17 @@ def weights_state(entry: Entry) -> str:
     return "adapts" if entry.adapts else "none"
 
 
+def _file_in(run: Path) -> Path | None:
+    folder = run / RUN_WEIGHTS if (run / RUN_WEIGHTS).is_dir() else run
+    files = (folder / f"{name}{SUFFIX}" for name in ("best-psnr-rgb", "last"))
+    return next((path for path in files if path.is_file()), None)
+
+
 def _of_run(run: Path) -> WeightsFile:
     """Return the weights of a training run: the best by PSNR, else the last."""
-    folder = run / RUN_WEIGHTS if (run / RUN_WEIGHTS).is_dir() else run
-    for name in ("best-psnr-rgb", "last"):
-        path = folder / f"{name}{SUFFIX}"
-        if path.is_file():
-            return WeightsFile(path, f"run {run.name} ({name})")
+    path = _file_in(run)
+    if path:
+        return WeightsFile(path, f"run {run.name} ({path.stem})")
     raise WeightsError(
         f"{run} holds no weights; a run keeps them as weights/last{SUFFIX} once it has saved for the first time"
     )
@@ -72,18 +77,21 @@ def _from_hub(address: str) -> WeightsFile:
         path = hf_hub_download(f"{owner}/{name}", file or f"model{SUFFIX}", revision=revision or None)
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         raise WeightsError(
-            f"{address} cannot be fetched: {' '.join(str(error).split())[:200]}. Without network, copy the file"
-            " here and give its path as --weights"
+            f"{address} cannot be fetched: {textwrap.shorten(str(error), 200, placeholder=' …')} Without network, copy"
+            " the file here and give its path as --weights"
         ) from error
     return WeightsFile(Path(path), address)
 
 
 def given_weights(weights: str) -> WeightsFile | None:
-    """Return the weights that are meant by an address, a path or a name in the user's folder, or None."""
+    """Return the weights that are meant by an address, a path or a name in the user's folder, or None.
+
+    A bare word is a folder only if weights are in it; ``./x`` always is.
+    """
     if weights.startswith("hf://"):
         return _from_hub(weights)
     path = Path(weights).expanduser()
-    if path.is_dir():
+    if path.is_dir() and (_file_in(path) or path.name != weights):
         return _of_run(path)
     if path.is_file():
         return WeightsFile(path, str(path))

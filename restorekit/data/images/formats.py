@@ -15,6 +15,31 @@ SUFFIXES: dict[str, str] = {
     ".tif": "TIFF",
     ".tiff": "TIFF",
 }
+OTHER_SUFFIXES = frozenset(
+    [
+        ".avif",
+        ".bmp",
+        ".gif",
+        ".heic",
+        ".heif",
+        ".jp2",
+        ".jxl",
+        ".pgm",
+        ".ppm",
+        ".psd",
+        ".tga",
+        ".arw",
+        ".cr2",
+        ".cr3",
+        ".dng",
+        ".nef",
+        ".orf",
+        ".raf",
+        ".rw2",
+    ]
+)
+"""Pictures that are neither read nor written."""
+
 FORMATS: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "TIFF")
 
 MAX_PIXELS_VARIABLE = "RESTOREKIT_MAX_PIXELS"

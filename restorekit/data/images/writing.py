@@ -28,6 +28,7 @@ _REMEDIES = {
     errno.EROFS: "the disk can only be read; choose another output folder",
     errno.ENOENT: "its folder does not exist; make it first",
     errno.ENOTDIR: "part of its path is a file; choose another output folder",
+    errno.EEXIST: "part of its path is a file; choose another output folder",
     errno.EISDIR: "there is a folder of that name; choose another name",
     errno.ENAMETOOLONG: "the name is too long; shorten it",
 }
