@@ -9,7 +9,8 @@ from restorekit.errors import PluginError, RecipeError, UnknownNameError
 from restorekit.plugin import KINDS, Entry
 from restorekit.plugin import registry as registry_module
 from restorekit.plugin.discovery import Plugin, new_manager
-from restorekit.plugin.registry import PLURALS, Component, Registry, check_settings, create
+from restorekit.plugin.registry import PLURALS, Component, Registry, create
+from restorekit.plugin.settings import check_settings
 
 
 def entry(name: str, kind: str = "loss", target: str = "collections:Counter", **fields: object) -> Entry:
@@ -162,8 +163,8 @@ def test_a_plugins_own_failure_names_the_plugin(installed):
         create("generator", "net", width=100)
 
 
-def test_open_signatures_judge_their_own_settings(installed):
-    check_settings(installed.find("generator", "net"), dict, {"anything": 1})
+def test_open_signatures_judge_their_own_settings():
+    check_settings("generator 'p/net'", dict, {"anything": 1})
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
-import inspect
-from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Integral, Real
 from typing import Any
 
 import pluggy
@@ -15,18 +12,9 @@ import pluggy
 from restorekit.errors import PluginError, RecipeError, RestorekitError, UnknownNameError, closest
 from restorekit.plugin.discovery import Plugin, discover, new_manager
 from restorekit.plugin.entry import KINDS, Entry, Kind
+from restorekit.plugin.settings import check_settings
 from restorekit.version import __version__
 
-PLAIN_TYPES: dict[str, Callable[[Any], bool]] = {
-    "bool": lambda value: isinstance(value, bool),
-    "int": lambda value: isinstance(value, Integral) and not isinstance(value, bool),
-    "float": lambda value: isinstance(value, Real) and not isinstance(value, bool),
-    "str": lambda value: isinstance(value, str),
-    "None": lambda value: value is None,
-}
-"""Annotations of settings that are judged before a component is built, and what passes for each."""
-
-WORDS = {"bool": "true or false", "int": "an integer", "float": "a number", "str": "a text", "None": "none"}
 CORE_MODULE = "restorekit.core"
 PLURALS: dict[Kind, str] = {kind: "losses" if kind == "loss" else f"{kind}s" for kind in KINDS}
 
@@ -126,38 +114,6 @@ def registry() -> Registry:
     return Registry(manager, discover(manager, CORE_MODULE, __version__))
 
 
-def check_settings(component: Component, target: Any, settings: dict[str, Any]) -> None:
-    """Refuse settings that the target does not know, naming the closest, and values of another type."""
-    try:
-        parameters = inspect.signature(target).parameters.values()
-    except ValueError:  # a class written in C may not say; it judges its settings itself
-        return
-    allowed = {p.name: p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters)
-    for name, value in settings.items():
-        if name in allowed:
-            _check_type(component, allowed[name], value)
-        elif not open_ended:
-            raise RecipeError(
-                f"{component.entry.kind} {component.id!r} has no setting {name!r}."
-                f"{closest(name, list(allowed))} It has: {', '.join(allowed) or 'none'}."
-            )
-
-
-def _check_type(component: Component, parameter: inspect.Parameter, value: Any) -> None:
-    """Refuse a value that the parameter's annotation rules out; only plain types are judged."""
-    annotation = parameter.annotation
-    text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
-    names = [part.strip() for part in text.split("|")]
-    if not all(name in PLAIN_TYPES for name in names):
-        return
-    if not any(PLAIN_TYPES[name](value) for name in names):
-        wanted = " or ".join(WORDS.get(name, name) for name in names)
-        raise RecipeError(
-            f"{component.entry.kind} {component.id!r}: setting {parameter.name!r} is {value!r}; give {wanted}"
-        )
-
-
 def broken(component: Component, doing: str, error: Exception) -> PluginError:
     """Return the error that says that a plugin's own code failed, and whose it is."""
     return PluginError(
@@ -180,7 +136,7 @@ def create(kind: Kind, name: str, **settings: Any) -> Any:
         if settings:
             raise RecipeError(f"{kind} {component.id!r} takes no settings; {sorted(settings)} were given")
         return target
-    check_settings(component, target, settings)
+    check_settings(f"{kind} {component.id!r}", target, settings)
     try:
         return target(**settings)
     except RestorekitError:

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from restorekit.errors import RestorekitError
 from restorekit.plugin.entry import Kind
-from restorekit.plugin.registry import Component, check_settings
+from restorekit.plugin.registry import Component
+from restorekit.plugin.settings import check_settings
 
 Answer = TypeVar("Answer")
 
@@ -43,7 +44,7 @@ class Subject:
         """Build the component from its settings, changed by `changes`; raises what its own code raises."""
         target = self.component.load()
         settings = {**self.settings, **changes}
-        check_settings(self.component, target, settings)
+        check_settings(f"{self.component.entry.kind} {self.component.id!r}", target, settings)
         return target(**settings)
 
 
