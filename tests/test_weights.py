@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner
+from safetensors.torch import save_file
 
 import restorekit
 from restorekit.benchmark.loading import load_model
@@ -29,7 +30,7 @@ from restorekit.recipe.toml import read_recipe_file
 from restorekit.restore.load import load
 from restorekit.restore.restorer import AdaptiveRestorer, Budget, Restorer
 from restorekit.weights import find_weights, weights_state
-from restorekit.weights.files import convert_foreign, load_weights, read_foreign, recipe_of, save_weights
+from restorekit.weights.files import convert_foreign, load_weights, read_foreign, recipe_of, save_weights, start_from
 from restorekit.weights.find import shipped_weights
 from restorekit.weights.manifest import Shipped, add_to_manifest, file_sha256, read_manifest, verify
 
@@ -92,6 +93,31 @@ def test_half_storage_halves_the_file_and_loads_as_float32(tmp_path, file, recip
     assert all(p.dtype == torch.float32 for p in network.parameters())
 
 
+def test_values_that_are_not_finite_are_refused(tmp_path, file, recipe, network):
+    norm = next(module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d))
+    norm.running_var[0] = float("inf")
+    damage = "is damaged: 1 of the .* values of .*running_var are not finite"
+    with pytest.raises(WeightsError, match=damage):
+        save_weights(tmp_path / "new.safetensors", network, recipe)
+    assert not (tmp_path / "new.safetensors").exists()
+    spoiled = tmp_path / "spoiled.safetensors"
+    save_file(network.state_dict(), spoiled, {"format": "pt"})
+    fresh = build_generator(recipe)
+    before = {name: value.clone() for name, value in fresh.state_dict().items()}
+    with pytest.raises(WeightsError, match=damage):
+        start_from(spoiled, fresh)
+    assert all(torch.equal(value, before[name]) for name, value in fresh.state_dict().items())
+    with pytest.raises(WeightsError, match=damage):
+        load_weights(spoiled, fresh)
+
+
+def test_parameters_too_large_for_half_storage_are_refused(tmp_path, recipe, network):
+    with torch.no_grad():
+        next(network.parameters())[0] = 1e6
+    with pytest.raises(WeightsError, match="not finite"):
+        save_weights(tmp_path / "half.safetensors", network, recipe, half=True)
+
+
 def test_load_builds_the_network_that_the_file_describes(file):
     restorer = restorekit.load(MODEL, file, device="cpu", precision="fp32")
     assert isinstance(restorer, Restorer)
@@ -133,6 +159,22 @@ def test_the_models_own_name_gives_the_weights_that_it_has(component, own_folder
     assert find_weights(component, MODEL).path == own_folder / f"{MODEL}.safetensors"
     with pytest.raises(WeightsError, match="has no weights and needs none to restore"):
         find_weights(registry().find("model", "rain2avoid-plus"), "rain2avoid-plus")
+
+
+def test_an_empty_folder_of_the_models_name_is_not_taken_for_its_weights(
+    component, own_folder, network, recipe, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / MODEL).mkdir()
+    assert find_weights(component, MODEL).source.startswith("shipped")
+    with pytest.raises(WeightsError, match="holds no weights"):
+        find_weights(component, f"./{MODEL}")
+    save_weights(tmp_path / MODEL / "last.safetensors", network, recipe)
+    assert find_weights(component, MODEL).source == f"run {MODEL} (last)"
+
+
+def test_a_model_that_needs_no_weights_has_a_name_too():
+    assert load("rain2avoid-plus", "rain2avoid-plus", device="cpu").info.adaptive
 
 
 def test_a_hub_address_without_network_is_a_clear_error(component, monkeypatch):

@@ -14,6 +14,8 @@ from restorekit.errors import RecipeError, WeightsError
 from restorekit.recipe import Recipe, from_toml, to_toml
 
 RECIPE_KEY = "restorekit.recipe"
+STATISTICS = ("running_mean", "running_var")
+"""Names of the buffers that batch norms learn."""
 
 
 def halved(network: nn.Module) -> dict[str, Tensor]:
@@ -25,8 +27,12 @@ def halved(network: nn.Module) -> dict[str, Tensor]:
 def save_weights(
     path: Path, network: nn.Module, recipe: Recipe, facts: Mapping[str, str] | None = None, half: bool = False
 ) -> None:
-    """Write a generator's state with its recipe and further facts; `half` stores parameters as float16."""
+    """Write a generator's state with its recipe and further facts; `half` stores parameters as float16.
+
+    Raises `WeightsError` when a value is not finite, or becomes so in float16.
+    """
     state = halved(network) if half else network.state_dict()
+    _require_finite(network, state, "the network")
     state = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     metadata = {"format": "pt", RECIPE_KEY: to_toml(recipe), **(facts or {})}
     save_file(state, path, metadata)
@@ -55,8 +61,21 @@ def recipe_of(path: Path) -> Recipe | None:
         raise WeightsError(f"{path} was made by another version of restorekit: {error}") from error
 
 
+def _require_finite(network: nn.Module, state: Mapping[str, Tensor], origin: str) -> None:
+    """Raise `WeightsError` when something learned is not finite; other buffers, such as masks, may be infinite."""
+    learned = [name for name, _ in network.named_parameters()]
+    learned += [name for name, _ in network.named_buffers() if name.endswith(STATISTICS)]
+    for name in learned:
+        wrong = int((~torch.isfinite(state[name])).sum()) if name in state else 0
+        if wrong:
+            raise WeightsError(
+                f"{origin} is damaged: {wrong} of the {state[name].numel()} values of {name} are not finite; use other"
+                " weights"
+            )
+
+
 def fit(network: nn.Module, state: Mapping[str, Tensor], origin: str) -> None:
-    """Load a state into a network. Raises `WeightsError` naming what does not fit."""
+    """Load a state into a network. Raises `WeightsError` naming what does not fit or is not finite."""
     try:
         network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
     except RuntimeError as error:
@@ -64,6 +83,7 @@ def fit(network: nn.Module, state: Mapping[str, Tensor], origin: str) -> None:
             f"{origin} does not fit the network: {' '.join(str(error).split())[:400]}; use weights of the same"
             " generator with the same settings"
         ) from error
+    _require_finite(network, state, origin)
 
 
 def _read_state(path: Path) -> dict[str, Tensor]:
@@ -83,7 +103,7 @@ def load_weights(path: Path, network: nn.Module) -> None:
 def start_from(path: Path, network: nn.Module) -> list[str]:
     """Take from a weights file what agrees with the network in name and shape; return the names of the rest.
 
-    Raises `WeightsError` when nothing agrees.
+    Raises `WeightsError` when nothing agrees, or a value is not finite.
     """
     own = network.state_dict()
     found = {k: v.to(own[k].dtype) for k, v in _read_state(path).items() if k in own and own[k].shape == v.shape}
@@ -92,6 +112,7 @@ def start_from(path: Path, network: nn.Module) -> list[str]:
             f"{path} has nothing in common with {type(network).__name__}; start from weights of the same kind of"
             " generator, with the same width"
         )
+    _require_finite(network, found, str(path))
     network.load_state_dict(own | found)
     return [name for name in own if name not in found]
 
