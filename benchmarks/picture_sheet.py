@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restorekit.benchmark.pictures import Tile, sheet
-from restorekit.benchmark.samples import open_set
 from restorekit.data.imageset import ImageSet, RawSample
+from restorekit.data.sets import resolve
 from restorekit.metrics.quality import score_image
 from restorekit.restore.load import load
 
@@ -82,7 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if min(given.best, given.worst) < 0 or given.best + given.worst == 0:
         parser.error(f"--best {given.best} --worst {given.worst}: give 0 or more of each, and at least one in all")
-    images = open_set(given.dataset)
+    images = resolve(given.dataset)
     found = cases(given.model, images, given.device, None if images.paired else given.best + given.worst)
     if images.paired:
         found = chosen(found, given.best, given.worst)
