@@ -97,6 +97,12 @@ def test_results_that_are_no_numbers_are_refused(pairs, monkeypatch):
             further.Further("levels", Levels()).score(np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4, 3), np.uint8))
 
 
+def test_a_metric_says_how_its_scores_are_read(monkeypatch):
+    monkeypatch.setattr(further, "create", lambda kind, name, **settings: lambda restored, clean: None)
+    with pytest.raises(PluginError, match="metric 'bare' has no higher_is_better and no unit"):
+        further_metrics(["bare"])
+
+
 def test_names_and_settings_are_checked():
     with pytest.raises(UnknownNameError, match=r"no metric called 'lpisp'\. Did you mean 'lpips'"):
         further_metrics(["lpisp"])

@@ -17,11 +17,12 @@ from safetensors.torch import save_file
 import restorekit
 from restorekit.benchmark.loading import load_model
 from restorekit.benchmark.settings import Settings
+from restorekit.cli.train import _start as start_of
 from restorekit.cli.weights import command
 from restorekit.data.sets import resolve
 from restorekit.devices import pick_precision
 from restorekit.engine.task import build_generator
-from restorekit.errors import WeightsError
+from restorekit.errors import UnknownNameError, WeightsError
 from restorekit.metrics.quality import PSNR
 from restorekit.plugin.registry import registry
 from restorekit.recipe import apply_overrides
@@ -171,6 +172,13 @@ def test_an_empty_folder_of_the_models_name_is_not_taken_for_its_weights(
         find_weights(component, f"./{MODEL}")
     save_weights(tmp_path / MODEL / "last.safetensors", network, recipe)
     assert find_weights(component, MODEL).source == f"run {MODEL} (last)"
+
+
+def test_a_file_to_start_from_needs_no_installed_model(file):
+    assert start_of("not-installed", str(file)) == file
+    assert start_of(MODEL, None) is None
+    with pytest.raises(UnknownNameError, match="no model called 'not-installed'"):
+        start_of("not-installed", "not-installed")
 
 
 def test_a_model_that_needs_no_weights_has_a_name_too():

@@ -51,8 +51,8 @@ class Further:
 def further_metrics(names: Sequence[str], assignments: Iterable[str] = ()) -> list[Further]:
     """Return the metrics called `names`, built with ``NAME.SETTING=VALUE`` assignments.
 
-    Raises `UnknownNameError`, `RecipeError` for an assignment to another metric, or what a metric raises that cannot
-    be built.
+    Raises `UnknownNameError`, `RecipeError` for an assignment to another metric, or `PluginError` for a metric that
+    cannot be built or does not say how its scores are read.
     """
     settings: dict[str, dict[str, Any]] = {name: {} for name in names}
     for text in assignments:
@@ -63,7 +63,15 @@ def further_metrics(names: Sequence[str], assignments: Iterable[str] = ()) -> li
                 f" {', '.join(settings) or 'none, give --metric first'}"
             )
         settings[path[0]][path[1]] = value
-    return [Further(_id(name, given), create("metric", name, **given)) for name, given in settings.items()]
+    return [Further(_id(name, given), _built(name, given)) for name, given in settings.items()]
+
+
+def _built(name: str, settings: Mapping[str, Any]) -> Metric:
+    metric: Metric = create("metric", name, **settings)
+    missing = [attribute for attribute in ("higher_is_better", "unit") if not hasattr(metric, attribute)]
+    if missing:
+        raise PluginError(f"metric {name!r} has no {' and no '.join(missing)}; tables need both, tell its author")
+    return metric
 
 
 def _id(name: str, settings: Mapping[str, Any]) -> str:
@@ -80,7 +88,7 @@ def _planes(pixels_HWC: Pixels) -> Tensor:
 def try_out(metrics: Iterable[Further], samples: Samples) -> None:
     """Measure the first degraded image, so that a metric that cannot (such as for want of weights) says so at once."""
     for metric in metrics:
-        first = samples.named(samples.names[0])
+        first = samples[0]
         if first.clean is not None:
             metric.score(first.degraded, first.clean)
 

@@ -32,7 +32,10 @@ def build_optimizer(spec: Optim, parameters: Iterable[nn.Parameter], device: tor
     try:
         info = get_optimizer_info(spec.name)
         if info.second_order:
-            raise RecipeError(f"optimizer {spec.name!r} needs second derivatives, which training does not compute")
+            raise RecipeError(
+                f"optimizer {spec.name!r} needs second derivatives, which training does not compute; use adam, adamw,"
+                " sgd or another name of first order that timm lists"
+            )
         if info.num_betas == 2:
             options["betas"] = spec.betas
         optimizer = create_optimizer_v2(list(parameters), opt=spec.name, **options)

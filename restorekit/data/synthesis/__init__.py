@@ -13,8 +13,8 @@ from restorekit.data.synthesis.raindrops import RaindropSettings, add_drops
 from restorekit.data.synthesis.streaks import PRESETS as STREAK_PRESETS
 from restorekit.data.synthesis.streaks import StreakSettings, add_streaks
 from restorekit.errors import UnknownNameError, closest
+from restorekit.plugin.entry import TASKS
 
-TASKS = ("raindrop", "rain-streak")
 STREAK_MASK_THRESHOLD = 2 / 255
 """A pixel belongs to a streak when the rain's light there is above this."""
 
