@@ -266,7 +266,7 @@ def cli(monkeypatch, restorer):
         return restorer
 
     monkeypatch.setitem(vars(restorekit), "load", load)
-    monkeypatch.setattr("restorekit.weights.default_model", lambda registry: "the-only-one")
+    monkeypatch.setattr("restorekit.weights.default_model", lambda registry: ("the-only-one", "for all"))
 
     def run(*args):
         return CliRunner().invoke(command, [str(arg) for arg in args])

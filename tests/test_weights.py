@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,15 +23,17 @@ from restorekit.cli.weights import command
 from restorekit.data.sets import resolve
 from restorekit.devices import pick_precision
 from restorekit.engine.task import build_generator
-from restorekit.errors import UnknownNameError, WeightsError
+from restorekit.errors import PluginError, UnknownNameError, WeightsError
 from restorekit.metrics.quality import PSNR
-from restorekit.plugin.registry import registry
+from restorekit.plugin.discovery import Plugin
+from restorekit.plugin.entry import Entry
+from restorekit.plugin.registry import Component, registry
 from restorekit.recipe import apply_overrides
 from restorekit.recipe.check import model_recipe
 from restorekit.recipe.toml import read_recipe_file
 from restorekit.restore.load import load
 from restorekit.restore.restorer import AdaptiveRestorer, Budget, Restorer
-from restorekit.weights import find_weights, weights_state
+from restorekit.weights import default_model, find_weights, weights_state
 from restorekit.weights.files import convert_foreign, load_weights, read_foreign, recipe_of, save_weights, start_from
 from restorekit.weights.find import shipped_weights
 from restorekit.weights.manifest import Shipped, add_to_manifest, file_sha256, read_manifest, verify
@@ -205,6 +208,57 @@ def test_a_changed_byte_fails_verification(tmp_path, file):
     file.unlink()
     with pytest.raises(WeightsError, match="are missing"):
         verify(shipped)
+
+
+def test_a_manifest_keeps_what_the_weights_were_trained_on(tmp_path, file):
+    copy = Path(shutil.copy(file, tmp_path / "copy.safetensors"))
+    add_to_manifest(tmp_path, "a", copy.name, seen=(0, 2**64 - 1), gain=1.5)
+    add_to_manifest(tmp_path, "b", copy.name)
+    known = read_manifest(tmp_path)
+    assert (known["a"].seen, known["a"].gain) == ((0, 2**64 - 1), 1.5)
+    assert (known["b"].seen, known["b"].gain) == ((), 0.0)
+
+
+def _model(name, tmp_path, **fields):
+    entry = Entry(name=name, kind="model", target="a:b", summary="s", tasks=("raindrop",), **fields)
+    return Component(entry, Plugin("p", "p-dist", "1", "p", (entry,)))
+
+
+class _Models:
+    def __init__(self, *components):
+        self.known = components
+
+    def components(self, kind):
+        return list(self.known)
+
+    def unique_name(self, component):
+        return component.entry.name
+
+
+def test_the_default_model_declares_itself_or_gained_most(tmp_path, monkeypatch):
+    gains = {"a": 1.0, "b": 3.0, "c": 2.0}
+    monkeypatch.setattr("restorekit.weights.find.weights_state", lambda entry: "shipped")
+    monkeypatch.setattr(
+        "restorekit.weights.find.shipped_weights",
+        lambda entry: Shipped(entry.name, tmp_path, "", gain=gains[entry.name]),
+    )
+    a, b, c = (_model(name, tmp_path) for name in "abc")
+    name, why = default_model(_Models(a, b, c))
+    assert name == "b"
+    assert "a, c" in why
+    declared = _model("c", tmp_path, default_for=("raindrop",))
+    assert default_model(_Models(a, b, declared))[0] == "c"
+
+
+def test_no_default_without_weights(monkeypatch, tmp_path):
+    monkeypatch.setattr("restorekit.weights.find.weights_state", lambda entry: "adapts")
+    with pytest.raises(WeightsError, match="pip install"):
+        default_model(_Models(_model("a", tmp_path)))
+
+
+def test_only_a_model_is_a_default_and_of_its_own_tasks():
+    with pytest.raises(PluginError, match="its own tasks: raindrop"):
+        _model("a", None, default_for=("rain-streak",))
 
 
 def test_a_damaged_manifest_is_named(tmp_path):

@@ -36,7 +36,7 @@ class _TileType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     type=click.Path(path_type=Path),
     help="Folder for the results; for a single input file also a file name.",
 )
-@click.option("-m", "--model", metavar="NAME", help="Model to use. Default: the only installed one with weights.")
+@click.option("-m", "--model", metavar="NAME", help="Model to use. Default: the installed one that is meant for it.")
 @click.option("--weights", metavar="W", help="Weights to use: a file or a run. Default: those of the model.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 @click.option("--precision", default="auto", show_default=True, type=click.Choice(["auto", "fp32", "bf16", "fp16"]))
@@ -94,7 +94,7 @@ def command(
 
 
 def _load(model: str | None, budget_steps: int | None, budget_seconds: float | None, **settings: Any) -> Any:
-    """Load the chosen model, or the only one that can be meant."""
+    """Load the chosen model, or the default of those with weights."""
     import restorekit
     from restorekit.restore.memory import keep_freed_memory
     from restorekit.restore.restorer import Budget
@@ -104,7 +104,8 @@ def _load(model: str | None, budget_steps: int | None, budget_seconds: float | N
         from restorekit.plugin.registry import registry
         from restorekit.weights import default_model
 
-        model = default_model(registry())
+        model, why = default_model(registry())
+        click.echo(f"no model named: taking {model}, {why}", err=True)
     return restorekit.load(model, budget=Budget(budget_steps, budget_seconds), **settings)
 
 

@@ -19,6 +19,7 @@ _KEPT_AS: dict[str, Callable[[Iterable[str]], Iterable[str]]] = {
     "gives": frozenset,
     "tasks": tuple,
     "deviations": tuple,
+    "default_for": tuple,
 }
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
@@ -38,7 +39,8 @@ class Entry:
     ``attention``. `tasks` says what a model or data set is for: ``raindrop``, ``rain-streak``. `license` is
     an SPDX identifier of the implementation. `deviations` lists, one sentence each, where it differs
     from the `paper`. `weights` (models only): ``"package:folder"`` with a ``manifest.json`` of trained
-    weights.
+    weights. `default_for` (models only): those of its tasks for which it is meant to be taken when the user
+    names no model.
 
     Raises `PluginError` when a field is not valid.
     """
@@ -55,6 +57,7 @@ class Entry:
     deviations: tuple[str, ...] = ()
     weights: str = ""
     adapts: bool = False
+    default_for: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -66,7 +69,7 @@ class Entry:
             )
         if not _TARGET.fullmatch(self.target):
             raise PluginError(f"entry {self.name!r}: target {self.target!r} is not 'package.module:attribute'")
-        for attribute in ("needs", "gives", "tasks", "deviations"):
+        for attribute in _KEPT_AS:
             value = getattr(self, attribute)
             if isinstance(value, str):
                 raise PluginError(
@@ -76,3 +79,9 @@ class Entry:
         unknown = [task for task in self.tasks if task not in TASKS]
         if unknown:
             raise PluginError(f"entry {self.name!r}: task {unknown[0]!r} is unknown; use {' or '.join(TASKS)}")
+        stray = [task for task in self.default_for if self.kind != "model" or task not in self.tasks]
+        if stray:
+            raise PluginError(
+                f"entry {self.name!r}: default_for names {stray[0]!r}; only a model may be a default, and of its own"
+                f" tasks: {', '.join(self.tasks) or 'none'}"
+            )

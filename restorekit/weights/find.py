@@ -131,15 +131,24 @@ def find_weights(component: Component, weights: str | Path | None = None) -> Wei
     return WeightsFile(shipped.path, f"shipped ({plugin.distribution} {plugin.version})")
 
 
-def default_model(registry: Registry) -> str:
-    """Return the one model that has weights. Raises `WeightsError` when there is none, or more than one."""
-    ready = [
-        registry.unique_name(c) for c in registry.components("model") if weights_state(c.entry) in ("user", "shipped")
-    ]
-    if len(ready) == 1:
-        return ready[0]
+def _rank(component: Component) -> tuple[bool, float]:
+    """Return by what models compete for being taken unasked: the declaration, then the measured gain."""
+    shipped = shipped_weights(component.entry)
+    return bool(component.entry.default_for), shipped.gain if shipped else 0.0
+
+
+def default_model(registry: Registry) -> tuple[str, str]:
+    """Return the model to take when none is named, and in words how another is chosen.
+
+    The one that declares itself the default of its tasks, else the one with the largest measured gain; only models
+    with weights count. Raises `WeightsError` when there is none.
+    """
+    ready = [c for c in registry.components("model") if weights_state(c.entry) in ("user", "shipped")]
     if not ready:
         raise WeightsError(
-            "no installed model has weights; install one, such as `pip install restorekit-attngan`, or train one"
+            "no installed model has weights; install one, such as `pip install restorekit-derain`, or train one"
         )
-    raise WeightsError(f"several models are ready; choose one with --model: {', '.join(ready)}")
+    chosen = max(ready, key=_rank)
+    others = [registry.unique_name(c) for c in ready if c is not chosen]
+    choice = f"; --model chooses another: {', '.join(others)}" if others else ""
+    return registry.unique_name(chosen), f"for {' and '.join(chosen.entry.tasks)}{choice}"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from restorekit.errors import WeightsError
 
@@ -15,11 +17,32 @@ MANIFEST = "manifest.json"
 
 @dataclass(frozen=True)
 class Shipped:
-    """One file of a manifest."""
+    """One file of a manifest.
+
+    `seen`: perceptual hashes (64 bits) of the real photographs of degraded scenes that it was trained on, which no
+    benchmark may then judge it by. `gain`: dB that it gained over the degraded input when it was shipped.
+    """
 
     model: str
     path: Path
     sha256: str
+    seen: tuple[int, ...] = ()
+    gain: float = 0.0
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the manifest holds of it."""
+        values: dict[str, Any] = {"file": self.path.name, "sha256": self.sha256}
+        if self.seen:
+            values["seen"] = [f"{value:016x}" for value in self.seen]
+        if self.gain:
+            values["gain"] = self.gain
+        return values
+
+    @classmethod
+    def of(cls, model: str, folder: Path, item: Mapping[str, Any]) -> Shipped:
+        """Return one item of the manifest in `folder`. Raises what a damaged one raises."""
+        seen = tuple(int(value, 16) for value in item.get("seen", ()))
+        return cls(model, folder / item["file"], item["sha256"], seen, float(item.get("gain", 0.0)))
 
 
 def file_sha256(path: Path) -> str:
@@ -50,7 +73,7 @@ def read_manifest(folder: Path) -> dict[str, Shipped]:
         return {}
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        return {model: Shipped(model, folder / item["file"], item["sha256"]) for model, item in values.items()}
+        return {model: Shipped.of(model, folder, item) for model, item in values.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(f"{path} is damaged ({error}); reinstall the plugin") from error
 
@@ -67,8 +90,9 @@ def verify(shipped: Shipped) -> None:
         )
 
 
-def add_to_manifest(folder: Path, model: str, file: str) -> None:
-    """Record a file of the folder as the weights of `model`."""
-    known = {name: {"file": s.path.name, "sha256": s.sha256} for name, s in read_manifest(folder).items()}
-    known[model] = {"file": file, "sha256": file_sha256(folder / file)}
-    (folder / MANIFEST).write_text(json.dumps(dict(sorted(known.items())), indent=2) + "\n", encoding="utf-8")
+def add_to_manifest(folder: Path, model: str, file: str, seen: Iterable[int] = (), gain: float = 0.0) -> None:
+    """Record a file of the folder as the weights of `model`; `seen` and `gain` as in `Shipped`."""
+    known = read_manifest(folder)
+    known[model] = Shipped(model, folder / file, file_sha256(folder / file), tuple(seen), gain)
+    values = {name: shipped.facts() for name, shipped in sorted(known.items())}
+    (folder / MANIFEST).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
