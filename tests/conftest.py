@@ -9,6 +9,9 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from browser import chromium, open_page
+
+__all__ = ["FakeSite", "chromium", "fake_site", "open_page"]
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
