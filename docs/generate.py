@@ -1,4 +1,4 @@
-"""Write the generated pages: ``commands.md``, ``components.md`` and the tables in ``recipes.md``.
+"""Write the generated pages: ``reference/commands.md``, ``reference/components.md``, and the tables of recipes.
 
 `python docs/generate.py` writes them; with ``--check`` it only says which are out of date, and exits with 1.
 """
@@ -139,8 +139,8 @@ def components_page() -> str:
         "# Components",
         NOTE,
         "What the core and the four plugins offer. `restorekit generators`, `losses` and so on list what is installed."
-        " A setting is changed in a [recipe](recipes.md), beside the component's name: `--set generator.width=16`,"
-        " `--set losses.edge.weight=0.2`.",
+        " A setting is changed in a [recipe](../guide/recipes.md), beside the component's name:"
+        " `--set generator.width=16`, `--set losses.edge.weight=0.2`.",
     ]
     header = ("name", "plugin", "what it is", "needs", "gives", "settings")
     for kind in kinds:
@@ -219,10 +219,10 @@ def filled(path: Path, name: str, text: str) -> str:
 
 def pages() -> dict[Path, str]:
     """Return every generated page as it should be."""
-    recipes = DOCS / "recipes.md"
+    recipes = DOCS / "guide" / "recipes.md"
     return {
-        DOCS / "commands.md": commands_page(),
-        DOCS / "components.md": components_page(),
+        DOCS / "reference" / "commands.md": commands_page(),
+        DOCS / "reference" / "components.md": components_page(),
         recipes: filled(recipes, "fields", recipe_tables()),
     }
 

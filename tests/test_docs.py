@@ -112,14 +112,16 @@ def _all_options() -> set[str]:
 
 
 def test_every_command_and_option_is_documented():
-    text = (DOCS / "commands.md").read_text(encoding="utf-8")
+    text = (DOCS / "reference" / "commands.md").read_text(encoding="utf-8")
     for path, command in _every_command():
         start = re.search(rf"^##+ restorekit {path}$", text, re.MULTILINE)
-        assert start, f"docs/commands.md lacks restorekit {path}; run `make docs`"
+        assert start, f"docs/reference/commands.md lacks restorekit {path}; run `make docs`"
         section = re.split(r"^##+ ", text[start.end() :], maxsplit=1, flags=re.MULTILINE)[0]
         for option in command.params:
             for name in (*option.opts, *option.secondary_opts) if isinstance(option, click.Option) else ():
-                assert f"`{name}" in section, f"docs/commands.md: restorekit {path} lacks {name}; run `make docs`"
+                assert f"`{name}" in section, (
+                    f"docs/reference/commands.md: restorekit {path} lacks {name}; run `make docs`"
+                )
 
 
 def test_generated_pages_are_up_to_date():
@@ -188,8 +190,8 @@ def test_page_of_a_model_names_what_its_plugin_offers(model):
 
 
 def guide() -> str:
-    """Return the text of the guide."""
-    return (DOCS / "plugins.md").read_text(encoding="utf-8")
+    """Return the text of all pages of the guide."""
+    return "\n".join(page.read_text(encoding="utf-8") for page in sorted((DOCS / "plugins").glob("*.md")))
 
 
 def python_blocks(text: str) -> tuple[dict[str, str], list[str]]:
