@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,10 @@ import click
 
 if TYPE_CHECKING:
     from restorekit.restore.folders import Job, Report
+    from restorekit.restoring.video.options import CodecName
+
+    JobTick = Callable[[Job, int, int], None]
+    FrameTick = Callable[[Job, int, int | None], None]
 
 
 class _TileType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
@@ -60,6 +64,18 @@ class _TileType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     type=click.FloatRange(min=0, min_open=True),
     help="Seconds per image, likewise.",
 )
+@click.option(
+    "--video-codec",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "h264", "hevc", "vp9", "av1", "ffv1"]),
+    help="How clips are encoded. auto: as the input where possible, else h264; ffv1 is lossless, for .mkv.",
+)
+@click.option(
+    "--video-crf",
+    type=click.IntRange(0, 63),
+    help="Quality of clips: 0 is the best, 51 (vp9, av1: 63) the smallest. Default: 18 to 24, by codec.",
+)
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -68,26 +84,31 @@ def command(
     out: Path,
     overwrite: bool,
     format_: str | None,
+    video_codec: CodecName,
+    video_crf: int | None,
     **model: Any,
 ) -> None:
-    """Restore photographs: INPUT is any number of image files and folders.
+    """Restore photographs and clips: INPUT is any number of files and folders.
 
     Folders are searched with all their subfolders, and OUT keeps their tree. Inputs are never changed; what
     is in OUT already is skipped. The exit code is 1 if a file failed.
     """
     from restorekit.restore.folders import left_out, plan_jobs, run_jobs
+    from restorekit.restoring.video import VideoOptions
 
+    video = VideoOptions(video_codec, video_crf)
     jobs = plan_jobs(inputs, out, overwrite=overwrite, format=format_)
     others = left_out(inputs, out)
     if others:
         kinds = ", ".join(sorted({path.suffix.lower() for path in others}))
-        click.echo(f"Note: {len(others)} pictures are left out, of formats that are not supported: {kinds}", err=True)
+        click.echo(f"Note: {len(others)} files are left out, of formats that are not supported: {kinds}", err=True)
+        _tell_clips(others)
     if all(job.done for job in jobs):
         click.echo(f"0 restored, {len(jobs)} skipped, 0 failed: all are in {out} (--overwrite restores again)")
         return
     restorer = _load(**model)
     click.echo(f"model {restorer.info.model} on {restorer.device}, {restorer.precision}", err=True)
-    report = _with_bar(jobs, lambda tick: run_jobs(jobs, restorer, tick))
+    report = _with_bar(jobs, lambda tick, frames: run_jobs(jobs, restorer, tick, video=video, frames=frames))
     _tell(report)
     if not report.ok:
         ctx.exit(1)
@@ -109,8 +130,16 @@ def _load(model: str | None, budget_steps: int | None, budget_seconds: float | N
     return restorekit.load(model, budget=Budget(budget_steps, budget_seconds), **settings)
 
 
-def _with_bar(jobs: list[Job], work: Callable[[Callable[[Job, int, int], None]], Report]) -> Report:
-    """Run `work` under a progress bar on stderr."""
+def _tell_clips(others: Sequence[Path]) -> None:
+    """Say what is missing when clips are among the files that are left out."""
+    from restorekit.restoring.video.names import INSTALL, is_clip_name
+
+    if any(is_clip_name(path) for path in others):
+        click.echo(f"Note: clips need PyAV; {INSTALL}", err=True)
+
+
+def _with_bar(jobs: list[Job], work: Callable[[JobTick, FrameTick], Report]) -> Report:
+    """Run `work` under a progress bar on stderr, with a second one for the frames of a clip."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -121,8 +150,17 @@ def _with_bar(jobs: list[Job], work: Callable[[Callable[[Job, int, int], None]],
         TextColumn("{task.description}", markup=False),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("", total=len(jobs), completed=sum(job.done for job in jobs))
-        return work(lambda job, done, _: bar.update(task, completed=done, description=job.source.name))
+        files = bar.add_task("", total=len(jobs), completed=sum(job.done for job in jobs))
+        clip = bar.add_task("", visible=False)
+
+        def on_file(job: Job, done: int, _: int) -> None:
+            bar.update(files, completed=done, description=job.source.name)
+            bar.reset(clip, visible=False)
+
+        def on_frame(job: Job, done: int, total: int | None) -> None:
+            bar.update(clip, completed=done, total=total, description=f"frames of {job.source.name}", visible=True)
+
+        return work(on_file, on_frame)
 
 
 def _tell(report: Report) -> None:
