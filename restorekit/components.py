@@ -1,4 +1,4 @@
-"""What the core offers: losses, metrics, a prior and a generator. Declarations only, no torch."""
+"""What the core offers: losses, metrics, a prior, a generator, tasks and synthesizers. Declarations only, no torch."""
 
 from __future__ import annotations
 
@@ -172,4 +172,49 @@ _OTHERS = (
     ),
 )
 
-CORE_ENTRIES: tuple[Entry, ...] = (*_PIXEL, *_STRUCTURE, *_LEARNED, *_ADVERSARIAL, *_METRICS, *_OTHERS)
+_TASKS = (
+    Entry(
+        name="raindrop",
+        kind="task",
+        target="restorekit.data.tasks:RAINDROP",
+        summary="remove raindrops on the glass in front of the lens",
+    ),
+    Entry(
+        name="rain-streak",
+        kind="task",
+        target="restorekit.data.tasks:RAIN_STREAK",
+        summary="remove streaks of rain that falls in front of the scene",
+    ),
+)
+
+_SYNTHESIZERS = (
+    Entry(
+        name="raindrop",
+        kind="synthesizer",
+        target="restorekit.data.synthesis.raindrops:Raindrops",
+        summary="drops on the glass: refraction, defocus and what they add; presets drops, soft, mixed",
+        gives={"mask"},
+        tasks=("raindrop",),
+        paper="Roser and Geiger, Video-based raindrop detection, 2009",
+    ),
+    Entry(
+        name="rain-streak",
+        kind="synthesizer",
+        target="restorekit.data.synthesis.streaks:Streaks",
+        summary="falling rain; presets light, medium, heavy, real, rain100, mixed",
+        gives={"mask"},
+        tasks=("rain-streak",),
+        paper="Garg and Nayar, Vision and rain, IJCV 2007",
+    ),
+)
+
+CORE_ENTRIES: tuple[Entry, ...] = (
+    *_PIXEL,
+    *_STRUCTURE,
+    *_LEARNED,
+    *_ADVERSARIAL,
+    *_METRICS,
+    *_OTHERS,
+    *_TASKS,
+    *_SYNTHESIZERS,
+)

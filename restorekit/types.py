@@ -154,3 +154,15 @@ class Metric(Protocol):
     unit: str
 
     def __call__(self, restored: Tensor, clean: Tensor) -> Tensor: ...
+
+
+class Synthesizer(Protocol):
+    """Degrades clean images, so that a model can learn from photographs without partners.
+
+    clean [B, 3, H, W] in [0, 1], keys [B] int64 -> degraded, like clean, and the mask [B, 1, H, W] in {0, 1} of what is
+    degraded, or None. `preset` is one of its attribute ``presets`` (a tuple of names), or None for its default. All
+    that is random must be derived from a sample's key (`restorekit.random.uniform`), never from the global random
+    state. Images may be float32 or float64, and on any device; the result is like them.
+    """
+
+    def __call__(self, clean: Tensor, keys: Tensor, preset: str | None = None) -> tuple[Tensor, Tensor | None]: ...

@@ -64,7 +64,7 @@ def test_recipes_are_frozen():
             {"frozen": "body"},
             """field 'frozen': Input should be a list, such as ["a", "b"] or [1, 2] (given: 'body')""",
         ),
-        ({"task": "fog"}, "'raindrop' or 'rain-streak' (given: 'fog')"),
+        ({"task": "Fog!"}, "a name such as rain-streak; `restorekit tasks` lists the tasks (given: 'Fog!')"),
         ({"losses": {}}, "field 'losses'"),
         ({"generator": {"width": 3}}, "field 'generator.name' is missing; give it a value"),
         ({"ema": 1.5}, "field 'ema'"),
@@ -245,6 +245,8 @@ def entry(kind: str, name: str, needs: set[str] = frozenset(), gives: set[str] =
 @pytest.fixture
 def parts() -> Registry:
     entries = (
+        entry("task", "raindrop"),
+        entry("synthesizer", "raindrop", gives={"mask"}),
         entry("generator", "net"),
         entry("generator", "attentive", gives={"attention"}),
         entry("discriminator", "critic-net", gives={"logits"}),
@@ -275,7 +277,7 @@ def test_needs_that_nobody_gives_are_refused_with_who_would(parts):
     assert (
         "loss 'attention' needs 'attention', which nothing in the recipe gives; generator 'attentive' would" in message
     )
-    assert "needs 'mask', which nothing in the recipe gives; prior 'mask-from-pair' would give it" in message
+    assert "needs 'mask', which nothing in the recipe gives; prior 'mask-from-pair' or synthesizer 'raindrop' would give it" in message
     check_recipe(Recipe.read({**attention, "generator": "attentive", "prior": "mask-from-pair"}), parts)
     check_recipe(Recipe.read({**attention, "generator": "attentive"}), parts, masks=True)
 
@@ -293,7 +295,7 @@ def test_judgements_need_a_discriminator(parts):
 
 def test_nobody_installed_gives_it(parts):
     orphan = Registry(
-        new_manager(), (Plugin("p", "m", "d", "1", (entry("generator", "net"), entry("loss", "l1", {"depth"}))),)
+        new_manager(), (Plugin("p", "m", "d", "1", (entry("task", "raindrop"), entry("generator", "net"), entry("loss", "l1", {"depth"}))),)
     )
     assert "nothing that is installed would give it" in refusal(PLAIN, orphan)
 

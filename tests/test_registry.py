@@ -177,7 +177,7 @@ def test_open_signatures_judge_their_own_settings():
         ({"needs": "clean"}, r"needs is the string 'clean'; give several, such as \('clean',\)"),
         ({"tasks": "raindrop"}, r"tasks is the string 'raindrop'; give several"),
         ({"deviations": "None known."}, r"deviations is the string"),
-        ({"tasks": ("rain",)}, r"task 'rain' is unknown; use raindrop or rain-streak"),
+        ({"tasks": ("Rain!",)}, r"'Rain!' is no name of a task, such as 'rain-streak'"),
     ],
 )
 def test_entries_are_checked(fields, message):

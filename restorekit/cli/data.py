@@ -106,18 +106,24 @@ def path(name: str | None) -> None:
 @command.command("synthesize")
 @click.argument("sources", metavar="NAME_OR_FOLDER...", nargs=-1, required=True)
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="A new folder for the pairs.")
-@click.option("--task", required=True, help="What is added: raindrop or rain-streak.")
+@click.option(
+    "--task",
+    required=True,
+    type=ComponentName("synthesizer"),
+    help="What is added: a synthesizer, such as raindrop or rain-streak.",
+)
 @click.option("--preset", help="A preset of that synthesizer, such as light or soft.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 @click.option("--resize", type=click.IntRange(min=1), help="Scale the shorter side to so many pixels first.")
 def synthesize(
     sources: tuple[str, ...], output: Path, task: str, preset: str | None, seed: int, resize: int | None
 ) -> None:
-    """Add synthetic rain or raindrops to clean photographs, and write pairs.
+    """Add synthetic rain, raindrops or what a plugin offers to clean photographs, and write pairs.
 
-    OUTPUT, which must not exist, gets the folders degraded, clean and mask once all is done. Of a set with several
-    parts the training part is taken. The same photographs in the same order, task, preset and seed give the same
-    pixels on every machine. Rain and drops are as large as in pictures of 720x480: scale camera photographs down.
+    OUTPUT, which must not exist, gets the folders degraded, clean and mask (if there is one) once all is done. Of a set
+    with several parts the training part is taken. The same photographs in the same order, task, preset and seed give
+    the same pixels on every machine. Rain and drops are as large as in pictures of 720x480: scale camera photographs
+    down.
     """
     from restorekit.data.written import write_pairs
 

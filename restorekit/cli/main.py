@@ -28,6 +28,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "metrics": ("restorekit.cli.components", "List metrics."),
     "priors": ("restorekit.cli.priors", "List priors, draw one, or write its masks."),
     "datasets": ("restorekit.cli.components", "List known data sets."),
+    "synthesizers": ("restorekit.cli.components", "List what can degrade clean images."),
+    "tasks": ("restorekit.cli.components", "List restoration tasks."),
     "data": ("restorekit.cli.data", "Add, list and check data sets."),
     "weights": ("restorekit.cli.weights", "List, verify, add and import weights."),
     "runs": ("restorekit.cli.runs", "List, show, plot and compare training runs."),

@@ -10,7 +10,7 @@ from kornia.enhance import adjust_brightness
 from kornia.geometry.transform import hflip, vflip
 from torch import Tensor
 
-from restorekit.data.synthesis import synthesize
+from restorekit.data.synthesis import add_drops, synthesize
 from restorekit.data.synthesis.defocus import defocus
 from restorekit.random import uniform
 from restorekit.recipe.parts import Augment, Data
@@ -63,7 +63,7 @@ def _brightness(batch: Batch, amount: float, key: Tensor) -> Batch:
 
 
 def _more_drops(batch: Batch, probability: float, key: Tensor) -> Batch:
-    degraded, mask = synthesize(batch.degraded, key, "raindrop")
+    degraded, mask = add_drops(batch.degraded, key)
     chosen = (uniform(key, _DROPS) < probability).view(-1, 1, 1, 1)
     merged = None if batch.mask is None else torch.where(chosen, torch.maximum(mask, batch.mask), batch.mask)
     return batch.replace(degraded=torch.where(chosen, degraded, batch.degraded), mask=merged)
@@ -84,7 +84,8 @@ def augment(batch: Batch, data: Data) -> Batch:
         clean = batch.degraded if batch.clean is None else batch.clean
         if data.synthesis.defocus:
             clean = defocus(clean, key, data.synthesis.defocus)
-        degraded, mask = synthesize(clean, key, data.synthesis.task, data.synthesis.preset)
+        how = data.synthesis
+        degraded, mask = synthesize(clean, key, how.task, how.preset, how.settings)
         batch = batch.replace(degraded=degraded, clean=clean, mask=mask)
     if data.augment.drops:
         batch = _more_drops(batch, data.augment.drops, key)

@@ -176,7 +176,8 @@ class _Renderings:
         with self._lock:
             while len(self._done) <= index:
                 name, degraded, clean, mask = next(self._coming)
-                self._done.append(RawSample(name, degraded, clean, (mask > 0).astype("uint8") * 255))
+                whole = None if mask is None else (mask > 0).astype("uint8") * 255
+                self._done.append(RawSample(name, degraded, clean, whole))
         return self._done[index]
 
 
@@ -194,14 +195,16 @@ class _Builtin:
 def builtin_set(name: str, task: str) -> ImageSet:
     """Return the built-in synthetic images of `task` under the label ``NAME@builtin``.
 
-    Raises `DataError` when there are none for that task.
+    Raises `DataError` when there are none for that task: no installed synthesizer makes them.
     """
     from restorekit.data.builtin import photos
-    from restorekit.data.builtin.sets import BUILTIN_VERSION, RENDERINGS
+    from restorekit.data.builtin.sets import rendering_of
 
-    if task not in RENDERINGS:
-        raise DataError(f"{name}: there are built-in images for {', '.join(RENDERINGS)}, not for {task or 'it'}.")
-    numbers = range(1, len(RENDERINGS[task]) + 1)
+    try:
+        how = rendering_of(task)
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from error
+    numbers = range(1, len(how.presets) + 1)
     names = tuple(f"{photo.stem}-{number}" for photo in photos() for number in numbers)
-    version = f"builtin-{task}-{BUILTIN_VERSION}"
+    version = f"builtin-{task}-{how.version}"
     return ImageSet(f"{name}@builtin", task, True, names, version, _Builtin(task))

@@ -24,12 +24,13 @@ _KEYS = 1_000_003  # keys of one seed lie apart from those of the next
 def write_pairs(
     sets: Sequence[ImageSet], target: Path, task: str, preset: str | None = None, seed: int = 0, resize: int = 0
 ) -> Iterator[str]:
-    """Degrade each image and write PNG files into `target`: ``degraded``, ``clean`` and ``mask``, under its name.
+    """Degrade each image and write PNG files into `target`: ``degraded``, ``clean`` and, where there is one, ``mask``.
 
-    The clean image of a pair is taken, or else the image itself. `resize`: scale its shorter side to so many pixels
-    first (0: not). Yields each name; `target` is there when the last one was written, and not at all before.
+    `task` names the synthesizer. The clean image of a pair is taken, or else the image itself. `resize`: scale its
+    shorter side to so many pixels first (0: not). Yields each name; `target` is there when the last one was written,
+    and not at all before.
     What is added to an image depends on its place and `seed`. Raises `DataError` when `target` exists,
-    `UnknownNameError` for an unknown task or preset, `ImageError` for a file that cannot be read or written.
+    `UnknownNameError` for an unknown synthesizer or preset, `ImageError` for a file that cannot be read or written.
     """
     check_preset(task, preset)
     with _appearing(target) as folder:
@@ -37,8 +38,10 @@ def write_pairs(
             clean = sample.degraded if sample.clean is None else sample.clean
             clean = resized(clean, resize) if resize else clean
             degraded, mask = render(clean, seed * _KEYS + place, task, preset)
-            for kind, pixels in zip(FOLDERS, (degraded, clean, mask * 255), strict=True):
-                _write(folder / kind / f"{sample.name}.png", pixels)
+            planes = (degraded, clean, None if mask is None else mask * 255)
+            for kind, pixels in zip(FOLDERS, planes, strict=True):
+                if pixels is not None:
+                    _write(folder / kind / f"{sample.name}.png", pixels)
             yield sample.name
 
 

@@ -46,7 +46,7 @@ def _pair(images: ImageSet, index: int, recipe: Recipe) -> tuple[str, Tensor, Te
     if recipe.data.synthesis and clean is None:
         synthesis = recipe.data.synthesis
         clean, key = degraded, torch.tensor([sample_key(-1, index)])
-        degraded, _ = synthesize(clean, key, synthesis.task, synthesis.preset)
+        degraded, _ = synthesize(clean, key, synthesis.task, synthesis.preset, synthesis.settings)
     return sample.name, degraded, clean
 
 

@@ -9,10 +9,8 @@ from typing import Literal, get_args
 
 from restorekit.errors import PluginError
 
-Kind = Literal["generator", "discriminator", "prior", "loss", "metric", "dataset", "model"]
+Kind = Literal["generator", "discriminator", "prior", "loss", "metric", "dataset", "synthesizer", "task", "model"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-
-TASKS = ("raindrop", "rain-streak")
 
 _KEPT_AS: dict[str, Callable[[Iterable[str]], Iterable[str]]] = {
     "needs": frozenset,
@@ -31,12 +29,13 @@ class Entry:
 
     `name`: lower-case words joined by ``-``. `target`: ``"package.module:attribute"``, imported on first
     use. What the target is depends on `kind`: a class or function that builds the component from its
-    settings (generator, discriminator, prior, loss, metric), a `DatasetCard` (dataset), or a `Recipe`, or
-    a function without arguments that returns one (model).
+    settings (generator, discriminator, prior, loss, metric, synthesizer), a `DatasetCard` (dataset), a `TaskCard`
+    (task), or a `Recipe`, or a function without arguments that returns one (model).
 
     `needs` and `gives` name what passes between components: ``clean``, ``mask``, ``references`` (data and
     priors), ``logits`` (discriminators), and any extra of a generator or discriminator such as
-    ``attention``. `tasks` says what a model or data set is for: ``raindrop``, ``rain-streak``. `license` is
+    ``attention``. `tasks` says what a model, data set or synthesizer is for: names of tasks that some plugin
+    declares, such as ``raindrop``. `license` is
     an SPDX identifier of the implementation. `deviations` lists, one sentence each, where it differs
     from the `paper`. `weights` (models only): ``"package:folder"`` with a ``manifest.json`` of trained
     weights. `default_for` (models only): those of its tasks for which it is meant to be taken when the user
@@ -76,9 +75,9 @@ class Entry:
                     f"entry {self.name!r}: {attribute} is the string {value!r}; give several, such as ({value!r},)"
                 )
             object.__setattr__(self, attribute, _KEPT_AS[attribute](value))
-        unknown = [task for task in self.tasks if task not in TASKS]
-        if unknown:
-            raise PluginError(f"entry {self.name!r}: task {unknown[0]!r} is unknown; use {' or '.join(TASKS)}")
+        unfit = [task for task in self.tasks if not isinstance(task, str) or not _NAME.fullmatch(task)]
+        if unfit:
+            raise PluginError(f"entry {self.name!r}: {unfit[0]!r} is no name of a task, such as 'rain-streak'")
         stray = [task for task in self.default_for if self.kind != "model" or task not in self.tasks]
         if stray:
             raise PluginError(

@@ -125,7 +125,7 @@ def broken(component: Component, doing: str, error: Exception) -> PluginError:
 def create(kind: Kind, name: str, **settings: Any) -> Any:
     """Build the component `name` of `kind` from its settings.
 
-    A data set or a model is returned as declared (its card or recipe), and takes no settings.
+    A data set, a task or a model is returned as declared (its card or recipe), and takes no settings.
 
     Raises `UnknownNameError` (no such component), `RecipeError` (a setting that it does not have or that it
     refuses) and `PluginError` (it cannot be imported, or its code fails).

@@ -21,6 +21,8 @@ def components_of(recipe: Recipe, registry: Registry) -> list[Component]:
     if recipe.prior:
         named.append(("prior", recipe.prior.name))
     named += [("loss", name) for name in (*recipe.losses, *recipe.critic_losses)]
+    if recipe.data.synthesis:
+        named.append(("synthesizer", recipe.data.synthesis.task))
     return [registry.find(kind, name) for kind, name in named]
 
 
@@ -55,7 +57,7 @@ def _check_critic(recipe: Recipe, registry: Registry) -> None:
 
 
 def _who_gives(what: str, registry: Registry) -> str:
-    kinds: tuple[Kind, ...] = ("prior", "generator", "discriminator")
+    kinds: tuple[Kind, ...] = ("prior", "generator", "discriminator", "synthesizer")
     givers = [
         f"{kind} {registry.unique_name(component)!r}"
         for kind in kinds
@@ -74,12 +76,13 @@ def check_recipe(recipe: Recipe, registry: Registry, paired: bool = True, masks:
 
     Raises `RecipeError` naming who needs what and who would give it, or `UnknownNameError`.
     """
+    registry.find("task", recipe.task)
     components_of(recipe, registry)  # the names of idle losses must be right, too
     active = _without_idle_losses(recipe)
     _check_critic(active, registry)
     components = components_of(active, registry)
     given = {"clean"} if paired or recipe.data.synthesis else set()
-    if masks or recipe.data.synthesis:
+    if masks:
         given.add("mask")
     given |= {name for component in components for name in component.entry.gives}
     problems = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Self, get_args
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
@@ -25,21 +25,23 @@ from restorekit.recipe.parts import (
     Term,
 )
 
+TASK_NAME = r"^[a-z0-9]+(-[a-z0-9]+)*$"
+
 
 class Recipe(Part):
     """A model as data: components, losses, optimizers, data and phases. Frozen and validated.
 
-    `name` and `task` say what it is. Without `discriminator` it trains in one phase. `clip_norm` (0: off)
-    bounds the norm of each phase's gradient; `ema` (0: off) is the decay of the averaged weights that
-    are evaluated and saved; `accumulate` splits each batch in so many micro-batches; `sync_batch_norm` lets batch
-    norms see the batch over all processes, not only each its own part; `frozen` names modules of the generator that
-    stay as they are (such as those that `--init` brought).
+    `name` says what it is, `task` what for: the name of a task that some plugin declares. Without `discriminator` it
+    trains in one phase. `clip_norm` (0: off) bounds the norm of each phase's gradient; `ema` (0: off) is the decay of
+    the averaged weights that are evaluated and saved; `accumulate` splits each batch in so many micro-batches;
+    `sync_batch_norm` lets batch norms see the batch over all processes, not only each its own part; `frozen` names
+    modules of the generator that stay as they are (such as those that `--init` brought).
 
     Raises `RecipeError` from `Recipe.read`; direct construction raises pydantic's ``ValidationError``.
     """
 
     name: str
-    task: Literal["raindrop", "rain-streak"]
+    task: Annotated[str, Field(pattern=TASK_NAME)]
     generator: Named
     discriminator: Named | None = None
     prior: Named | None = None
@@ -148,7 +150,10 @@ def fields_at(model: type[BaseModel], path: Sequence[Any]) -> list[str]:
 
 
 # Where pydantic speaks of Python's types and not of TOML's.
-_REMEDIES = {"tuple_type": 'Input should be a list, such as ["a", "b"] or [1, 2]'}
+_REMEDIES = {
+    "tuple_type": 'Input should be a list, such as ["a", "b"] or [1, 2]',
+    "string_pattern_mismatch": "Input should be a name such as rain-streak; `restorekit tasks` lists the tasks",
+}
 
 
 def _explain(model: type[BaseModel], values: Mapping[str, Any], error: ValidationError) -> str:

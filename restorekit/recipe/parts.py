@@ -139,13 +139,14 @@ class Augment(Part):
     drops: Fraction = 0.0
 
 
-class Synthesis(Part):
-    """Degrade clean photographs while training: by `task`, with a `preset` of that synthesizer.
+class Synthesis(Open):
+    """Degrade clean photographs while training, by the synthesizer called `task`, with one of its presets.
 
-    `defocus`: share of the crops that are first put out of focus, in whole or to one side, as clean images too.
+    The core's synthesizers are called as their tasks are. `defocus`: share of the crops that are first put out of
+    focus, in whole or to one side, as clean images too. Further fields are the synthesizer's settings.
     """
 
-    task: Literal["raindrop", "rain-streak"]
+    task: str
     preset: str | None = None
     defocus: Fraction = 0.0
 

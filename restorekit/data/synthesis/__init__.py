@@ -1,4 +1,4 @@
-"""Synthetic rain: streaks in the air and drops on the glass, made from clean images.
+"""Degrading clean images: by the core's rain and raindrops, or by a plugin's synthesizer.
 
 Everything is drawn from one integer key per sample, so that a sample does not depend on its batch, its
 process or its device (up to rounding).
@@ -6,23 +6,25 @@ process or its device (up to rounding).
 
 from __future__ import annotations
 
+import functools
+import json
+from collections.abc import Mapping
+from typing import Any
+
 from torch import Tensor
 
 from restorekit.data.synthesis.raindrops import PRESETS as DROP_PRESETS
 from restorekit.data.synthesis.raindrops import RaindropSettings, add_drops
 from restorekit.data.synthesis.streaks import PRESETS as STREAK_PRESETS
-from restorekit.data.synthesis.streaks import StreakSettings, add_streaks
-from restorekit.errors import UnknownNameError, closest
-from restorekit.plugin.entry import TASKS
-
-STREAK_MASK_THRESHOLD = 2 / 255
-"""A pixel belongs to a streak when the rain's light there is above this."""
+from restorekit.data.synthesis.streaks import STREAK_MASK_THRESHOLD, StreakSettings, add_streaks
+from restorekit.errors import PluginError, UnknownNameError, closest
+from restorekit.plugin.registry import create
+from restorekit.types import Synthesizer
 
 __all__ = [
     "DROP_PRESETS",
     "STREAK_MASK_THRESHOLD",
     "STREAK_PRESETS",
-    "TASKS",
     "RaindropSettings",
     "StreakSettings",
     "add_drops",
@@ -33,36 +35,60 @@ __all__ = [
 ]
 
 
-def presets(task: str) -> tuple[str, ...]:
-    """Return the names of the presets of a task; raises `UnknownNameError` for another task."""
-    tables = {"raindrop": tuple(DROP_PRESETS), "rain-streak": tuple(STREAK_PRESETS)}
-    if task not in tables:
-        raise UnknownNameError(
-            f"No synthesizer for the task {task!r}; there are {', '.join(TASKS)}.{closest(task, TASKS)}"
-        )
-    return tables[task]
+def _built(name: str, settings: Mapping[str, Any] | None) -> Synthesizer:
+    return _kept(name, json.dumps(settings or {}, sort_keys=True))
 
 
-def check_preset(task: str, preset: str | None) -> None:
-    """Raise `UnknownNameError` when the task is unknown, or has no preset of that name (None: its default)."""
-    names = presets(task)
+@functools.lru_cache(maxsize=32)
+def _kept(name: str, settings: str) -> Synthesizer:
+    synthesizer: Synthesizer = create("synthesizer", name, **json.loads(settings))
+    return synthesizer
+
+
+def presets(name: str, settings: Mapping[str, Any] | None = None) -> tuple[str, ...]:
+    """Return the presets of the synthesizer `name`, none if it has none.
+
+    Raises `UnknownNameError` when there is no such synthesizer, `RecipeError` for settings that it refuses.
+    """
+    return tuple(getattr(_built(name, settings), "presets", ()))
+
+
+def check_preset(name: str, preset: str | None, settings: Mapping[str, Any] | None = None) -> None:
+    """Raise `UnknownNameError` when the synthesizer is unknown, or has no preset of that name (None: its default)."""
+    names = presets(name, settings)
     if preset is not None and preset not in names:
         raise UnknownNameError(
-            f"No preset {preset!r} for the task {task!r}; there are {', '.join(names)}.{closest(preset, names)}"
+            f"No preset {preset!r} of the synthesizer {name!r}; there are {', '.join(names) or 'none'}."
+            f"{closest(preset, names)}"
         )
 
 
-def synthesize(clean: Tensor, keys: Tensor, task: str, preset: str | None = None) -> tuple[Tensor, Tensor]:
-    """Degrade a batch of clean images.
+def synthesize(
+    clean: Tensor, keys: Tensor, name: str, preset: str | None = None, settings: Mapping[str, Any] | None = None
+) -> tuple[Tensor, Tensor | None]:
+    """Degrade a batch of clean images by the synthesizer `name`, built with `settings`.
 
-    `clean`: [B, 3, H, W] in [0, 1]. `keys`: [B] integers. `task`: ``raindrop`` or ``rain-streak``.
-    `preset`: for streaks ``light``, ``medium``, ``heavy``, ``real``, ``rain100`` or ``mixed`` (the default); for drops
-    ``drops`` (the default), ``soft`` or ``mixed``. Returns the degraded images, [B, 3, H, W] in [0, 1], and the
-    mask [B, 1, H, W] in {0, 1}: drops by the difference (see `add_drops`), streaks where the rain adds more than
-    2/255. Raises `UnknownNameError` and `DataError`.
+    `clean`: [B, 3, H, W] in [0, 1], float32 or float64. `keys`: [B] integers. `preset`: one of `presets`; None is the
+    synthesizer's default. Returns the degraded images, like `clean`, and the mask [B, 1, H, W] in {0, 1} of what is
+    degraded, or None where the synthesizer gives none. Raises `UnknownNameError`, `RecipeError`, `DataError`, and
+    `PluginError` when a plugin's synthesizer gives something else.
     """
-    check_preset(task, preset)
-    if task == "raindrop":
-        return add_drops(clean, keys, DROP_PRESETS[preset or "drops"])
-    degraded, rain = add_streaks(clean, keys, STREAK_PRESETS[preset or "mixed"])
-    return degraded, (rain > STREAK_MASK_THRESHOLD).to(clean.dtype)
+    check_preset(name, preset, settings)
+    return _checked(_built(name, settings)(clean, keys, preset), clean, name)
+
+
+def _checked(result: Any, clean: Tensor, name: str) -> tuple[Tensor, Tensor | None]:
+    """Refuse with `PluginError` what is no pair of a degraded image and a mask or None."""
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise PluginError(
+            f"synthesizer {name!r} gave a {type(result).__name__}; it must give (degraded, mask), or (degraded, None)"
+        )
+    degraded, mask = result
+    wanted = tuple(clean.shape), (clean.shape[0], 1, *clean.shape[2:])
+    for what, plane, shape in (("degraded images", degraded, wanted[0]), ("a mask", mask, wanted[1])):
+        if what == "a mask" and plane is None:
+            continue
+        if not isinstance(plane, Tensor) or tuple(plane.shape) != shape or plane.dtype != clean.dtype:
+            found = f"{tuple(plane.shape)} {plane.dtype}" if isinstance(plane, Tensor) else f"a {type(plane).__name__}"
+            raise PluginError(f"synthesizer {name!r} gave {what} of {found}; it must be {shape} {clean.dtype}")
+    return degraded, mask

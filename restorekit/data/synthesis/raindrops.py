@@ -120,6 +120,15 @@ def add_drops(
     return degraded, mask.to(clean.dtype)
 
 
+class Raindrops:
+    """The synthesizer ``raindrop``: see `add_drops`."""
+
+    presets = tuple(PRESETS)
+
+    def __call__(self, clean: Tensor, keys: Tensor, preset: str | None = None) -> tuple[Tensor, Tensor | None]:
+        return add_drops(clean, keys, PRESETS[preset or "drops"])
+
+
 def _with_drops(clean: Tensor, keys: Tensor, settings: RaindropSettings) -> Tensor:
     values = _image_values(settings, keys)
     drops = _Drops.draw(settings, values, keys, clean.shape[-2], clean.shape[-1])

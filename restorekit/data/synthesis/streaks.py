@@ -20,6 +20,9 @@ from torch.nn import functional
 
 from restorekit.data.synthesis._random import Range, between, check, uniforms
 
+STREAK_MASK_THRESHOLD = 2 / 255
+"""A pixel belongs to a streak when the rain's light there is above this."""
+
 LAYERS = 3
 """Depth layers in an image; the far ones have shorter, thinner, dimmer and more streaks."""
 
@@ -145,6 +148,16 @@ def add_streaks(
     height, width = clean.shape[-2:]
     rain = _rain_layer(choices, values, keys, height, width, clean)
     return _compose(clean, rain, values), rain
+
+
+class Streaks:
+    """The synthesizer ``rain-streak``: see `add_streaks`; the mask is where the rain adds more than 2/255."""
+
+    presets = tuple(PRESETS)
+
+    def __call__(self, clean: Tensor, keys: Tensor, preset: str | None = None) -> tuple[Tensor, Tensor | None]:
+        degraded, rain = add_streaks(clean, keys, PRESETS[preset or "mixed"])
+        return degraded, (rain > STREAK_MASK_THRESHOLD).to(clean.dtype)
 
 
 def _image_values(choices: tuple[StreakSettings, ...], keys: Tensor) -> dict[str, Tensor]:
