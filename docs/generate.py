@@ -119,7 +119,7 @@ def commands_page() -> str:
 
 def settings_of(component: Component) -> str:
     """Return the settings of a component as its constructor has them: names with defaults."""
-    if component.entry.kind in ("dataset", "model"):
+    if component.entry.kind in ("dataset", "task", "model"):
         return ""
     parameters = inspect.signature(component.load()).parameters.values()
     return ", ".join(f"`{p.name}={p.default!r}`" for p in parameters if p.default is not p.empty)
@@ -134,7 +134,9 @@ def component_row(component: Component) -> tuple[str, ...]:
 
 def components_page() -> str:
     """Return the page of all components of the core and of the four plugins of this repository."""
-    kinds: tuple[Kind, ...] = ("model", "generator", "discriminator", "prior", "loss", "metric")
+    kinds: tuple[Kind, ...] = (
+        "model", "generator", "discriminator", "prior", "loss", "metric", "synthesizer", "task"
+    )  # fmt: skip
     sections = [
         "# Components",
         NOTE,

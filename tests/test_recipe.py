@@ -277,7 +277,10 @@ def test_needs_that_nobody_gives_are_refused_with_who_would(parts):
     assert (
         "loss 'attention' needs 'attention', which nothing in the recipe gives; generator 'attentive' would" in message
     )
-    assert "needs 'mask', which nothing in the recipe gives; prior 'mask-from-pair' or synthesizer 'raindrop' would give it" in message
+    assert (
+        "needs 'mask', which nothing in the recipe gives; prior 'mask-from-pair' or synthesizer 'raindrop' would give it"
+        in message
+    )
     check_recipe(Recipe.read({**attention, "generator": "attentive", "prior": "mask-from-pair"}), parts)
     check_recipe(Recipe.read({**attention, "generator": "attentive"}), parts, masks=True)
 
@@ -295,7 +298,16 @@ def test_judgements_need_a_discriminator(parts):
 
 def test_nobody_installed_gives_it(parts):
     orphan = Registry(
-        new_manager(), (Plugin("p", "m", "d", "1", (entry("task", "raindrop"), entry("generator", "net"), entry("loss", "l1", {"depth"}))),)
+        new_manager(),
+        (
+            Plugin(
+                "p",
+                "m",
+                "d",
+                "1",
+                (entry("task", "raindrop"), entry("generator", "net"), entry("loss", "l1", {"depth"})),
+            ),
+        ),
     )
     assert "nothing that is installed would give it" in refusal(PLAIN, orphan)
 
