@@ -67,9 +67,10 @@ format: $(VENV)/.dev ## mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(VENV)/.dev ## write the generated pages anew and check all of them
+docs: $(VENV)/.dev ## write the generated pages anew, build the site into site/, check all of it
 	$(BIN)/python docs/generate.py
-	$(PYTEST) -n 0 tests/test_docs.py
+	$(OFFLINE) NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	$(PYTEST) -n 0 tests/test_docs.py tests/test_site.py
 
 clean: ## remove what builds and tests leave; .venv and runs stay
 	rm -rf build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

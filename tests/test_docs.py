@@ -178,6 +178,12 @@ def test_every_page_is_reachable_from_the_index():
     assert set(DOCS.rglob("*.md")) <= reached
 
 
+def test_every_page_is_in_the_sites_navigation():
+    text = (REPOSITORY / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:\n")[2]
+    listed = re.findall(r"^ +- (?:[^:\n]+: )?(\S+\.md)$", text, re.MULTILINE)
+    assert sorted(listed) == sorted(page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md"))
+
+
 @pytest.mark.parametrize("model", ["attngan", "pix2pix", "remaen", "rain2avoid"])
 def test_page_of_a_model_names_what_its_plugin_offers(model):
     text = (DOCS / "models" / f"{model}.md").read_text(encoding="utf-8")

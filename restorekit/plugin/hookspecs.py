@@ -35,7 +35,7 @@ def run_started(run: Path, recipe: Mapping[str, Any]) -> None:
 
 @hookspec
 def step_logged(run: Path, step: int, values: Mapping[str, float]) -> None:
-    """Values were logged at `step`: names such as ``loss/l1``, ``lr/generator``, ``val/psnr-rgb``."""
+    """Values were logged at `step`: names such as ``generator/l1``, ``lr/generator``, ``val/psnr-rgb``."""
 
 
 @hookspec
