@@ -40,7 +40,7 @@ class SegmentationAgreement(nn.Module):
     classes of Cityscapes, whose weights are here (pixels where it sees none of them in the clean image are left out),
     or ``deeplabv3``, DeepLabv3 on MobileNetV3 with the 21 classes of Pascal VOC, which is downloaded. `measure`:
     ``miou``, the mean intersection over union of the classes that either image shows, or ``accuracy``, the share of
-    pixels with equal labels. `weights_file`: other weights of the network, or a local copy for machines without network.
+    pixels with equal labels. `weights_file`: other weights, or a local copy for machines without network.
 
     Raises `RecipeError` for an unknown measure or network; the first use raises `WeightsError` without weights.
     """

@@ -121,7 +121,11 @@ def test_espnet_takes_any_size(height, width):
 
 
 def test_espnet_sees_photographs_as_it_learned_to():
-    """Each batch norm meets what it learned to expect: a wrong order, scale or wiring anywhere shows up in its input."""
+    """Each batch norm meets what it learned to expect.
+
+    With these bounds another order of what is joined at any of three places, no fusion, no residual and another scale
+    of the image were all found out.
+    """
     network, seen = load_network(), {}
 
     def note(name):
@@ -133,15 +137,15 @@ def test_espnet_sees_photographs_as_it_learned_to():
     norms = {n: m for n, m in network.named_modules() if isinstance(m, nn.BatchNorm2d)}
     for name, module in norms.items():
         module.register_forward_pre_hook(note(name))
-    for photo in photos():
+    for photo in photos()[:5]:
         image = Image.open(photo).convert("RGB")
-        image.thumbnail((512, 512))
+        image.thumbnail((384, 384))
         network(torch.tensor(np.asarray(image)).permute(2, 0, 1)[None] / 255)
     for name, module in norms.items():
         mean, variance = (torch.stack(values).mean(0) for values in zip(*seen[name], strict=True))
         learned = module.running_var.clamp(min=1e-12)
-        assert ((mean - module.running_mean) / learned.sqrt()).abs().median() < 0.8, name
-        assert 0.2 < (variance / learned).median() < 5, name
+        assert ((mean - module.running_mean) / learned.sqrt()).abs().median() < 0.95, name
+        assert 0.15 < (variance / learned).median() < 5, name
 
 
 def test_a_map_is_a_picture_of_its_labels():
@@ -166,9 +170,9 @@ def test_colours_of_pascal_voc():
 def test_more_noise_on_photographs_agrees_less():
     metric, generator = SegmentationAgreement(), torch.Generator().manual_seed(0)
     scores = []
-    for photo in photos()[:4]:
+    for photo in photos()[:3]:
         image = Image.open(photo).convert("RGB")
-        image.thumbnail((320, 320))
+        image.thumbnail((160, 160))
         clean = torch.tensor(np.asarray(image)).permute(2, 0, 1)[None] / 255
         noise = torch.randn(clean.shape, generator=generator)
         scores.append([metric((clean + amount * noise).clamp(0, 1), clean).item() for amount in (0, 0.02, 0.1, 0.3)])
