@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "restore": ("restorekit.cli.restore", "Restore photographs: files and folders, any size."),
     "export": ("restorekit.cli.export", "Write a model as one ONNX file."),
     "train": ("restorekit.cli.train", "Train a model on a data set or a folder."),
+    "serve": ("restorekit.cli.serve", "Open a page to drop photographs on."),
     "benchmark": ("restorekit.cli.benchmark", "Compare models on a data set."),
     "score": ("restorekit.cli.score", "Score images that any other program made."),
     "models": ("restorekit.cli.models", "List models, or show one."),

@@ -1,0 +1,95 @@
+"""What gradio queues: restoring for the page, with progress, and the same for programs."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio
+from gradio.data_classes import FileData
+
+from restorekit.data.images import read_picture, write_picture
+from restorekit.errors import DataError, RestorekitError
+from restorekit.serve import store
+from restorekit.serve.desk import Desk, blended, told
+from restorekit.serve.limits import Limits
+from restorekit.serve.store import Store
+
+PROGRAMS = "programs"  # the session of what comes through gradio's client
+
+
+class Api:
+    """The functions behind gradio's queue, which lets `limits.jobs` run at once and `limits.queue` wait."""
+
+    def __init__(self, desk: Desk, items: Store, limits: Limits) -> None:
+        self._desk = desk
+        self._items = items
+        with gradio.Blocks(analytics_enabled=False, title="restorekit") as self.blocks:
+            shared: dict[str, Any] = {"concurrency_id": "restore", "concurrency_limit": limits.jobs}
+            gradio.api(self.work, api_name="work", api_visibility="undocumented", **shared)
+            gradio.api(self.restore, api_name="restore", **shared)
+            gradio.api(self.models, api_name="models", queue=False)
+        self.blocks.queue(max_size=limits.queue, default_concurrency_limit=limits.jobs)
+
+    @property
+    def work_index(self) -> int:
+        """The number by which gradio's queue knows `work`."""
+        return next(index for index, function in self.blocks.fns.items() if function.api_name == "work")
+
+    def work(self, item: str, model: str) -> Iterator[dict]:  # type: ignore[type-arg] # gradio reads it
+        """Restore an item of the page; yield its facts and progress."""
+        found = self._items.get(item)
+        if found is None:
+            yield {"id": item, "state": store.FAILED, "message": "this file is no longer here; drop it again"}
+            return
+        try:
+            yield from self._desk.work(found, self._desk.model(model))
+        except RestorekitError as error:
+            found.state, found.message = store.FAILED, str(error)
+            yield found.facts()
+
+    def restore(self, image: FileData, model: str = "", strength: float = 1.0) -> FileData:
+        """Restore one image file: its format, size and metadata are kept.
+
+        `model`: one of `/models`; by itself the default one. `strength`: how much of the result is blended with the
+        input, 0 to 1.
+        """
+        sent = FileData(**image) if isinstance(image, dict) else image  # gradio hands over what came as JSON
+        source = self._uploaded(sent)
+        item = self._items.add(PROGRAMS, sent.orig_name or source.name)
+        try:
+            shutil.copyfile(source, item.source)
+            for _ in self._desk.work(item, self._desk.model(model)):
+                pass
+            if item.result is None:
+                raise DataError(item.message)
+            return FileData(path=str(self._blended(item, strength)), orig_name=item.name).model_dump()
+        except (RestorekitError, OSError) as error:
+            raise gradio.Error(told(error, item.source, item.name), print_exception=False) from error
+        finally:
+            self._items.remove([item])
+
+    def models(self) -> list[dict]:  # type: ignore[type-arg] # gradio reads it
+        """Return the models that can be chosen: name, purpose, and which one is the default."""
+        return [choice.facts() for choice in self._desk.choices]
+
+    def _uploaded(self, image: FileData) -> Path:
+        """Return the file that a client sent. Raises gradio's error for any other file of this machine."""
+        path = Path(image.path).resolve()
+        if not path.is_relative_to(self._items.uploads.resolve()) or not path.is_file():
+            raise gradio.Error("image: send a file, such as gradio_client.handle_file('photo.jpg')")
+        return path
+
+    def _blended(self, item: store.Item, strength: float) -> Path:
+        """Put the result where gradio serves files from."""
+        assert item.result is not None
+        folder = self._items.uploads / secrets.token_hex(16)
+        folder.mkdir()
+        target = folder / item.name
+        if strength == 1:
+            return item.result.replace(target)
+        write_picture(target, blended(read_picture(item.source), read_picture(item.result), strength))
+        return target

@@ -1,0 +1,55 @@
+"""Which models the page offers, and which one it takes by itself."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from restorekit.errors import UnknownNameError, WeightsError, closest
+from restorekit.plugin.registry import Component, Registry
+from restorekit.weights import default_model, weights_state
+
+_FOR = {"raindrop": "drops on the glass", "rain-streak": "falling rain"}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One model: its `name`, and in `purpose` one line that says what it is for. One of all is the `default`."""
+
+    name: str
+    purpose: str
+    default: bool = False
+
+    def facts(self) -> dict[str, object]:
+        """Return it as JSON holds it."""
+        return asdict(self)
+
+
+def _purpose(component: Component) -> str:
+    tasks = " and ".join(_FOR.get(task, task) for task in component.entry.tasks)
+    return f"For {tasks}. {component.entry.summary}" if tasks else component.entry.summary
+
+
+def _usable(component: Component) -> bool:
+    try:
+        return weights_state(component.entry) != "none"
+    except WeightsError:  # `restorekit models` says which are damaged
+        return False
+
+
+def choices(registry: Registry, default: str | None = None) -> list[Choice]:
+    """Return the models that can restore without being trained first, the default one first.
+
+    `default`: the model that is taken when the visitor chooses none; by itself the one that `restorekit restore` would
+    take. Raises `UnknownNameError` for one that cannot be offered and `WeightsError` when there is no model at all.
+    """
+    found = {registry.unique_name(c): c for c in registry.components("model") if _usable(c)}
+    if default is not None:
+        default = registry.unique_name(registry.find("model", default))
+        if default not in found:
+            raise UnknownNameError(
+                f"model {default!r} has no weights, so the page cannot offer it; use one of {', '.join(found)}."
+                f"{closest(default, found)}"
+            )
+    chosen = default or default_model(registry)[0]
+    order = sorted(found, key=lambda name: (name != chosen, name))
+    return [Choice(name, _purpose(found[name]), name == chosen) for name in order]

@@ -1,0 +1,173 @@
+"""The page as a visitor uses it, in a browser: drop, compare, cancel, take home. Nothing may leave the machine."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import zipfile
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("gradio", reason="needs gradio: pip install 'restorekit[serve]'")
+expect = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright").expect
+
+from served import page as served  # noqa: E402
+
+pytestmark = pytest.mark.xdist_group("serve")
+
+
+@pytest.fixture(scope="module")
+def address():
+    with served() as url:
+        yield url
+
+
+@pytest.fixture
+def visit(open_page, address):
+    """Open the page; at the end no script had failed, and no other machine was asked for anything."""
+    opened, asked = [], []
+
+    def visited(**options):
+        seen = open_page("about:blank", **options)
+        seen.page.on("request", lambda request: asked.append(request.url))
+        seen.page.set_default_timeout(15_000)
+        seen.page.goto(address)
+        expect(seen.page.locator("#kinds")).to_contain_text("JPEG")
+        opened.append(seen)
+        return seen
+
+    yield visited
+    hosts = {urlsplit(url).netloc for url in asked if not url.startswith(("data:", "blob:"))}
+    assert hosts == {urlsplit(address).netloc}
+    assert [error for seen in opened for error in seen.errors] == []
+
+
+def photo(width=60, height=40, colour=(200, 30, 10), suffix="PNG", **options):
+    file = io.BytesIO()
+    Image.new("RGB", (width, height), colour).save(file, suffix, **options)
+    return file.getvalue()
+
+
+def drop(page, **files):
+    """Drop files on the page as a mouse would: name=bytes."""
+    sent = [[name, base64.b64encode(content).decode()] for name, content in files.items()]
+    script = """(sent) => {
+      const carried = new DataTransfer();
+      for (const [name, text] of sent)
+        carried.items.add(new File([Uint8Array.from(atob(text), (c) => c.charCodeAt(0))], name));
+      for (const kind of ["dragenter", "dragover", "drop"])
+        document.querySelector("#drop").dispatchEvent(
+          new DragEvent(kind, { dataTransfer: carried, bubbles: true, cancelable: true }));
+    }"""
+    page.evaluate(script, sent)
+
+
+def row(page, name):
+    return page.locator("#list li", has=page.get_by_text(name, exact=True))
+
+
+def downloaded(page, button):
+    with page.expect_download() as waiting:
+        button.click()
+    return waiting.value.suggested_filename, waiting.value.path()
+
+
+def test_drop_compare_and_download(visit):
+    page = visit().page
+    drop(page, **{"rain.png": photo()})
+    expect(row(page, "rain.png")).to_have_class(re.compile("done"))
+    expect(page.locator("#viewer-title")).to_have_text("rain.png")
+    after = page.locator("#after")
+    middle = after.evaluate("e => e.style.clipPath")
+    page.locator("#split").focus()
+    for _ in range(20):
+        page.keyboard.press("ArrowRight")
+    assert after.evaluate("e => e.style.clipPath") != middle
+    assert page.locator("#split").input_value() == "70"
+    handle = page.locator("#bar").bounding_box()
+    page.mouse.move(handle["x"] + 22, handle["y"] + 10)
+    page.mouse.down()
+    page.mouse.move(handle["x"] - 10, handle["y"] + 10)
+    page.mouse.up()
+    assert int(page.locator("#split").input_value()) < 60
+    name, path = downloaded(page, page.locator("#download"))
+    assert name == "rain-restored.png"
+    assert Image.open(path).getpixel((0, 0)) == (55, 225, 245)
+
+
+def test_strength_blends_without_restoring_again(visit):
+    page = visit().page
+    drop(page, **{"rain.png": photo()})
+    expect(page.locator("#viewer-title")).to_have_text("rain.png")
+    with page.expect_response(lambda answer: answer.url.endswith("/strength")) as kept:
+        page.locator("#strength").fill("50")
+    assert kept.value.ok
+    assert page.locator("#after").evaluate("e => e.style.opacity") == "0.5"
+    _, path = downloaded(page, page.locator("#download"))
+    assert np.abs(np.array(Image.open(path).getpixel((0, 0))) - 127.5).max() <= 0.5
+
+
+def test_several_files_come_back_as_one_archive_and_stay_in_the_history(visit):
+    page = visit().page
+    drop(page, **{"a.png": photo(), "b.jpg": photo(suffix="JPEG"), "no.jpg": b"not a picture"})
+    expect(row(page, "no.jpg")).to_contain_text("not a JPEG, PNG, WebP or TIFF image")
+    expect(row(page, "b.jpg")).to_have_class(re.compile("done"))
+    assert "Traceback" not in page.content()
+    assert "/tmp/" not in page.content()
+    name, path = downloaded(page, page.locator("#zip"))
+    assert name == "restored.zip"
+    assert sorted(zipfile.ZipFile(path).namelist()) == ["a-restored.png", "b-restored.jpg"]
+    page.reload()
+    expect(page.locator("#list li")).to_have_count(3)
+    expect(page.locator("#viewer-title")).to_have_text("b.jpg")
+    page.get_by_role("button", name="Remove all").click()
+    expect(page.locator("#list li")).to_have_count(0)
+    page.reload()
+    expect(page.locator("#kinds")).to_contain_text("JPEG")
+    expect(page.locator("#list li")).to_have_count(0)
+
+
+def test_cancel_ends_what_runs_and_what_waits(visit):
+    page = visit().page
+    page.locator("#model").select_option("slow")
+    expect(page.locator("#purpose")).to_have_text("For drops on the glass.")
+    drop(page, **{"first.png": photo(), "second.png": photo(), "third.png": photo()})
+    expect(row(page, "first.png")).to_contain_text("restoring")
+    expect(page.locator("#overall-text")).to_contain_text("0 of 3 finished")
+    row(page, "first.png").get_by_role("button", name="Cancel").click()
+    expect(row(page, "first.png")).to_contain_text("cancelled")
+    expect(row(page, "second.png")).to_contain_text("restoring")
+    page.get_by_role("button", name="Cancel all").click()
+    expect(page.locator("#list li.cancelled")).to_have_count(3)
+    page.locator("#model").select_option("invert")
+    row(page, "first.png").get_by_role("button", name="Try again").click()
+    expect(row(page, "first.png")).to_have_class(re.compile("done"))
+
+
+def test_a_photograph_of_12_megapixels_on_a_phone(visit):
+    seen = visit(width=400, height=800, has_touch=True, is_mobile=True)
+    page = seen.page
+    turned = Image.Exif()
+    turned[0x0112] = 6  # the camera was held upright
+    drop(page, **{"IMG_0001.jpg": photo(4000, 3000, suffix="JPEG", exif=turned, quality=60)})
+    expect(row(page, "IMG_0001.jpg")).to_have_class(re.compile("done"), timeout=60_000)
+    expect(page.locator("#facts")).to_contain_text("3000 × 4000 pixels")
+    page.locator("#zoom-in").click()
+    expect(page.locator("#zoom")).to_have_text(re.compile("[0-9.]+ %"))
+    assert seen.wider_than_screen() == []
+    _, path = downloaded(page, page.locator("#download"))
+    assert Image.open(path).size == (3000, 4000)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(visit, scheme):
+    seen = visit(color_scheme=scheme)
+    assert seen.serious() == []
+    drop(seen.page, **{"rain.png": photo(), "no.jpg": b"not a picture"})
+    expect(row(seen.page, "no.jpg")).to_contain_text("not a JPEG")
+    expect(row(seen.page, "rain.png")).to_have_class(re.compile("done"))
+    assert seen.serious() == []
