@@ -22,7 +22,7 @@ from restorekit.errors import RestorekitError
 from restorekit.serve import store
 from restorekit.serve.api import Api
 from restorekit.serve.desk import Desk, blended
-from restorekit.serve.guard import Guard
+from restorekit.serve.guard import FileGuard, Guard
 from restorekit.serve.limits import Limits
 from restorekit.serve.store import Item, Store
 from restorekit.version import __version__
@@ -51,10 +51,12 @@ def build(
     _serve_uploads(app, items, limits)
     _serve_items(app, items)
     _serve_sessions(app, items)
+    app.add_middleware(FileGuard, uploads=items.uploads)
     app.add_middleware(Guard, users=users or {}, hosts=hosts)
     return gradio.mount_gradio_app(
         app, api.blocks, "/", max_file_size=limits.bytes, run_history=False, ssr_mode=False, pwa=False,
         mcp_server=False, enable_monitoring=False, footer_links=[],
+        app_kwargs={"openapi_url": None},
     )  # fmt: skip
 
 

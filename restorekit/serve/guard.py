@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -16,6 +20,7 @@ LOCAL = ("127.0.0.1", "localhost", "::1")
 # Of gradio's own addresses only those of its queue and client: its page and its other services load scripts and fonts
 # from elsewhere, and this page has no use for them.
 _GRADIO = ("info", "call/", "queue/", "upload", "file=", "heartbeat/", "cancel", "startup-events")
+_CALLS = ("/gradio_api/call/", "/gradio_api/queue/join")
 _HEADERS = {
     "content-security-policy": "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:;"
     " frame-ancestors 'none'; base-uri 'none'; form-action 'self'; object-src 'none'",
@@ -73,3 +78,51 @@ class Guard:
         expected = self._users.get(name)
         same = secrets.compare_digest(password.encode(), (expected or "").encode())
         return kind.lower() == "basic" and same and expected is not None
+
+
+class FileGuard:
+    """ASGI middleware: calls may name only files that were uploaded, those in `uploads`.
+
+    gradio copies every file that a call names to where it can be downloaded, and checks that it is an uploaded one
+    only where it runs the server itself; and it fetches addresses.
+    """
+
+    def __init__(self, app: ASGIApp, uploads: Path) -> None:
+        self._app = app
+        self._uploads = uploads.resolve()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through unless it names another file."""
+        if scope["type"] != "http" or scope["method"] != "POST" or not scope["path"].startswith(_CALLS):
+            await self._app(scope, receive, send)
+            return
+        body = await Request(scope, receive).body()
+        if not self._allowed(body):
+            refusal = PlainTextResponse("Send a file, such as gradio_client.handle_file('photo.jpg').", 403)
+            await refusal(scope, receive, send)
+            return
+        unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def again() -> Message:
+            return unread.pop() if unread else await receive()
+
+        await self._app(scope, again, send)
+
+    def _allowed(self, body: bytes) -> bool:
+        try:
+            named = list(_paths(json.loads(body)))
+        except (ValueError, RecursionError):
+            return False
+        return all(isinstance(path, str) and Path(path).resolve().is_relative_to(self._uploads) for path in named)
+
+
+def _paths(value: Any) -> Iterator[Any]:
+    """Yield what stands under ``path`` anywhere in a JSON value."""
+    if isinstance(value, dict):
+        if "path" in value:
+            yield value["path"]
+        for inner in value.values():
+            yield from _paths(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _paths(inner)

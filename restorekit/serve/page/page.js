@@ -152,7 +152,7 @@ function show(item) {
   parts.message.textContent = item.message || "";
   parts.remove.hidden = !ended;
   parts.action.hidden = item.state === "done";
-  parts.action.textContent = ended ? "Try again" : "Cancel";
+  parts.action.textContent = ended ? "Retry" : "Cancel";
   parts.action.setAttribute("aria-label", `${parts.action.textContent}: ${item.name}`);
   parts.action.onclick = () => (ended ? again(item) : cancel(item));
   if (item.state === "done" && item.kind === "image" && item.shown !== item.round) {
@@ -258,7 +258,7 @@ async function start() {
   for (const model of settings.models) $("model").append(new Option(model.default ? `${model.name} (chosen for you)` : model.name, model.name));
   const limits = settings.limits;
   $("kinds").textContent = `${settings.kinds}; up to ${Math.round(limits.bytes / 1e6)} MB each.`;
-  $("kept").textContent = `Files are deleted when you remove them, ${seconds(60 * limits.minutes)} after you last looked, and when the program ends.`;
+  $("kept").textContent = `Files are deleted when you remove them, ${limits.minutes} minutes after you last looked, and when the program ends.`;
   listen();
   describeModel();
   await recall();

@@ -76,8 +76,13 @@ export class Viewer {
     return this.zoom === null ? this.fit : this.zoom * (this.item.width / $("before").naturalWidth || 1);
   }
 
+  // Shown pixels for each pixel of the picture itself.
+  get shown() {
+    return this.scale * $("before").naturalWidth / this.item.width;
+  }
+
   step(direction) {
-    const now = this.scale * $("before").naturalWidth / this.item.width;
+    const now = this.shown;
     const next = direction > 0 ? STEPS.find((s) => s > now * 1.01) : STEPS.findLast((s) => s < now * 0.99);
     if (next === undefined) return;
     this.setZoom(next * this.item.width / $("before").naturalWidth <= this.fit ? null : next);
@@ -103,7 +108,8 @@ export class Viewer {
     if (!this.item || !$("before").naturalWidth) return;
     $("sheet").style.width = `${this.scale * $("before").naturalWidth}px`;
     $("stage").classList.toggle("large", this.zoom !== null);
-    $("zoom").textContent = this.zoom === null ? "Fit" : `${100 * this.zoom} %`;
+    $("zoom").textContent = `${Math.round(100 * this.shown)} %`;
+    $("zoom-fit").disabled = this.zoom === null;
     this.draw();
   }
 
@@ -111,6 +117,7 @@ export class Viewer {
     const stage = $("stage"), wide = $("sheet").offsetWidth, seen = Math.min(stage.clientWidth, wide);
     const edge = Math.max(0, (stage.clientWidth - wide) / 2);
     $("after").style.clipPath = `inset(0 0 0 ${stage.scrollLeft + this.split * seen}px)`;
+    $("frame").style.setProperty("--edge", `${edge}px`);
     $("bar").style.left = `${edge + this.split * seen}px`;
   }
 

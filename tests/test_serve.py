@@ -1,0 +1,218 @@
+"""The page's server: who may come in, what is kept and for how long, and the same through gradio's client."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from restorekit.errors import RestorekitError, UnknownNameError
+from restorekit.plugin.registry import registry
+from restorekit.serve import Limits, choices
+from restorekit.serve.pace import Pace, progress
+from restorekit.serve.run import bind, is_local, users_of
+from restorekit.serve.store import Store, plain_name
+
+pytestmark = pytest.mark.xdist_group("serve")
+SESSION = "a-session-of-the-tests"
+
+
+@pytest.fixture(scope="module")
+def address():
+    pytest.importorskip("gradio", reason="needs gradio: pip install 'restorekit[serve]'")
+    from served import page
+
+    with page(Limits(megabytes=0.01, files=3)) as url:
+        yield url
+
+
+@pytest.fixture
+def http(address):
+    import httpx
+
+    with httpx.Client(base_url=address, trust_env=False, timeout=30) as client:
+        yield client
+        client.delete(f"sessions/{SESSION}")
+
+
+@pytest.fixture
+def rain(tmp_path):
+    path = tmp_path / "rain.png"
+    Image.new("RGB", (6, 4), (200, 30, 10)).save(path, dpi=(300, 300))
+    return path
+
+
+def restored(address, *arguments):
+    from gradio_client import Client, handle_file
+
+    client = Client(address, verbose=False, analytics_enabled=False)
+    return client.predict(handle_file(arguments[0]), *arguments[1:], api_name="/restore")
+
+
+def test_programs_restore_through_gradios_client(address, rain):
+    with Image.open(restored(address, str(rain))) as image:
+        assert image.getpixel((0, 0)) == (55, 225, 245)
+        assert round(image.info["dpi"][0]) == 300
+    with Image.open(restored(address, str(rain), "invert", 0.0)) as image:
+        assert image.getpixel((0, 0)) == (200, 30, 10)
+
+
+def test_programs_get_the_command_lines_messages(address, rain):
+    rain.write_text("no picture")
+    with pytest.raises(Exception, match=r"^rain\.png: not a JPEG, PNG, WebP or TIFF image"):
+        restored(address, str(rain))
+    with pytest.raises(Exception, match="no model 'inverd' here; use one of invert, slow. Did you mean 'invert'"):
+        restored(address, str(rain), "inverd")
+
+
+def test_other_files_of_the_machine_are_not_read(http, rain):
+    for path in (str(rain), "https://example.org/a.png", f"{os.environ['GRADIO_TEMP_DIR']}/../../{rain.name}", None):
+        file = {"path": path, "meta": {"_type": "gradio.FileData"}}
+        assert http.post("gradio_api/call/restore", json={"data": [file, "", 1.0]}).status_code == 403
+        joined = {"data": [[{"deep": file}], ""], "fn_index": 0, "session_hash": "x"}
+        assert http.post("gradio_api/queue/join", json=joined).status_code == 403
+    assert http.get(f"gradio_api/file={rain}").status_code == 403
+
+
+def test_only_gradios_queue_and_client_can_be_reached(http):
+    assert http.get("gradio_api/info").status_code == 200
+    for path in ("gradio_api/proxy=https://example.org", "gradio_api/runs", "gradio_api/vibe-edit", "docs", "openapi.json"):
+        assert http.get(path).status_code == 404, path
+
+
+def test_strangers_are_sent_away(http):
+    assert http.get("/", headers={"host": "evil.example"}).status_code == 421
+    assert http.get("/", headers={"host": "localhost:7860"}).status_code == 200
+    put = {"url": f"sessions/{SESSION}/files/a.png", "content": b"x"}
+    assert http.put(**put, headers={"sec-fetch-site": "cross-site"}).status_code == 403
+    assert http.put(**put, headers={"sec-fetch-site": "same-origin"}).status_code == 201
+    assert "default-src 'self'" in http.get("/").headers["content-security-policy"]
+
+
+def test_uploads_have_limits(http):
+    answer = http.put(f"sessions/{SESSION}/files/large.png", content=bytes(20_000))
+    assert (answer.status_code, answer.json()["detail"]) == (
+        413, "large.png: it is larger than 0.01 MB, the limit of this page",
+    )  # fmt: skip
+    assert http.get(f"sessions/{SESSION}").json() == []
+    codes = [http.put(f"sessions/{SESSION}/files/{i}.png", content=b"x").status_code for i in range(4)]
+    assert codes == [201, 201, 201, 409]
+    assert http.put("sessions/short/files/a.png", content=b"x").status_code == 400
+
+
+def test_a_password_keeps_others_out(rain):
+    pytest.importorskip("gradio", reason="needs gradio: pip install 'restorekit[serve]'")
+    import httpx
+    from served import page
+
+    with page(users={"me": "secret"}) as url:
+        with httpx.Client(base_url=url, trust_env=False) as client:
+            answer = client.get("/")
+            assert answer.status_code == 401
+            assert answer.headers["www-authenticate"].startswith("Basic")
+            for path in ("settings", "gradio_api/info", "config", f"sessions/{SESSION}"):
+                assert client.get(path, auth=("me", "wrong")).status_code == 401
+                assert client.get(path, auth=("you", "")).status_code == 401
+                assert client.get(path, auth=("me", "secret")).status_code == 200
+
+
+def test_files_are_gone_when_removed_when_old_and_at_the_end(tmp_path, rain):
+    store = Store(tmp_path / "kept", Limits(minutes=10))
+    old, young, removed = (store.add(SESSION, f"{name}.png") for name in ("old", "young", "removed"))
+    for item in (old, young, removed):
+        item.source.write_bytes(rain.read_bytes())
+    store.remove([removed])
+    assert removed.stop.is_set()
+    assert not removed.folder.exists()
+    old.used -= 601
+    store.expire()
+    assert (old.folder.exists(), young.folder.exists()) == (False, True)
+    assert store.of(SESSION) == [young]
+    sent = store.uploads / "hash"
+    sent.mkdir()
+    store.expire()
+    assert sent.exists()
+    os.utime(sent, (time.time() - 601,) * 2)
+    store.expire()
+    assert not sent.exists()
+
+
+def test_the_folder_of_uploads_is_deleted_at_the_end():
+    pytest.importorskip("gradio", reason="needs gradio: pip install 'restorekit[serve]'")
+    import httpx
+    from served import page
+
+    with page() as url:
+        folder = Path(os.environ["GRADIO_TEMP_DIR"]).parent
+        assert httpx.put(f"{url}sessions/{SESSION}/files/a.png", content=b"x", trust_env=False).status_code == 201
+        assert list(folder.rglob("a.png"))
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("../../etc/passwd", "passwd"), ("C:\\photos\\a.jpg", "a.jpg"), ("...", "file"), ("a\n<b>.png", "ab.png"), ("é.jpg", "é.jpg")],
+)
+def test_names_of_uploads_are_harmless(given, kept):
+    assert plain_name(given) == kept
+    assert len(plain_name("x" * 300 + ".jpeg")) <= 120
+    assert plain_name("x" * 300 + ".jpeg").endswith(".jpeg")
+
+
+def test_time_left_is_learned_and_stays_plausible():
+    pace = Pace()
+    pace.learn("m", 2.0, 8.0)
+    assert pace.expected("m", 3.0) == 12.0
+    pace.learn("m", 1.0, 2.0)
+    assert pace.expected("m", 1.0) == 3.0
+    assert progress(2.0, 8.0) == (0.25, 6.0)
+    shares = [progress(seconds, 8.0) for seconds in (6.4, 8.0, 20.0, 200.0)]
+    assert all(0.79 < share < 1 and left > 0 for share, left in shares)
+    assert shares == sorted(shares, key=lambda pair: pair[0])
+
+
+def test_the_models_that_are_offered():
+    offered = choices(registry())
+    assert [choice.default for choice in offered] == [True] + [False] * (len(offered) - 1)
+    assert all(choice.purpose.startswith("For ") for choice in offered)
+    name = offered[-1].name
+    assert choices(registry(), name)[0].name == name
+    with pytest.raises(UnknownNameError):
+        choices(registry(), "nobody")
+
+
+def test_addresses_and_passwords():
+    assert [is_local(host) for host in ("127.0.0.1", "::1", "localhost", "0.0.0.0", "192.168.1.5", "box")] == [True] * 3 + [False] * 3
+    assert users_of("a:b,c:d:e") == {"a": "b", "c": "d:e"}
+    assert users_of(None) == {}
+    for text in ("a", ":b", "a:"):
+        with pytest.raises(RestorekitError, match="NAME:PASSWORD"):
+            users_of(text)
+    with bind("127.0.0.1", 0) as first:
+        port = first.getsockname()[1]
+        with pytest.raises(RestorekitError, match=f"port {port}: Address already in use; give another"):
+            bind("127.0.0.1", port)
+    with pytest.raises(RestorekitError, match="jobs is 0"):
+        Limits(jobs=0)
+
+
+def test_asking_for_help_loads_neither_gradio_nor_torch():
+    program = (
+        "import sys; from click.testing import CliRunner; from restorekit.cli.main import cli\n"
+        "assert CliRunner().invoke(cli, ['serve', '--help']).exit_code == 0\n"
+        "assert not {'gradio', 'torch', 'fastapi'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_without_gradio_the_command_says_how_to_get_it(monkeypatch):
+    from restorekit.serve import run
+
+    monkeypatch.setattr(run, "find_spec", lambda name: None)
+    with pytest.raises(RestorekitError, match=r"pip install 'restorekit\[serve\]'"):
+        run.require_gradio()
