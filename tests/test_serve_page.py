@@ -163,6 +163,42 @@ def test_a_photograph_of_12_megapixels_on_a_phone(visit):
     assert Image.open(path).size == (3000, 4000)
 
 
+def clip(path, frames=5):
+    av = pytest.importorskip("av", reason="PyAV, the extra restorekit[video], is not installed")
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("libx264", rate=10, width=64, height=48, pix_fmt="yuv420p")
+        for _ in range(frames):
+            for packet in stream.encode(av.VideoFrame.from_ndarray(np.full((48, 64, 3), 40, np.uint8), format="rgb24")):
+                file.mux(packet)
+        for packet in stream.encode():
+            file.mux(packet)
+    return path.read_bytes()
+
+
+def test_clips_and_animations(visit, tmp_path):
+    page = visit().page
+    moving = photo(suffix="WEBP", save_all=True, lossless=True, append_images=[Image.new("RGB", (60, 40), (0, 0, 250))])
+    drop(page, **{"drive.mp4": clip(tmp_path / "drive.mp4"), "wave.webp": moving})
+    expect(row(page, "wave.webp")).to_have_class(re.compile("done"))
+    expect(page.locator("#viewer-title")).to_have_text("drive.mp4")
+    expect(page.locator("#clip-after")).to_have_js_property("readyState", 4)
+    expect(page.locator("#compare")).to_be_hidden()
+    name, path = downloaded(page, page.locator("#download"))
+    assert name == "drive-restored.mp4"
+    import av
+
+    with av.open(str(path)) as file:
+        pixels = [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
+    assert len(pixels) == 5
+    assert abs(pixels[0].mean() - 215) < 3
+    row(page, "wave.webp").locator(".open").click()
+    expect(page.locator("#clip")).to_be_hidden()
+    expect(page.locator("#after")).to_have_js_property("naturalWidth", 60)
+    expect(page.locator("#blend")).to_be_hidden()
+    _, path = downloaded(page, page.locator("#download"))
+    assert Image.open(path).n_frames == 2
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(visit, scheme):
     seen = visit(color_scheme=scheme)

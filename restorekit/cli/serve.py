@@ -54,7 +54,9 @@ def command(
     with bind(host, port) as listening:
         address = address_of(listening)
         if not is_local(host) and not users:
-            click.echo("Warning: everybody who can reach this machine can use the page; --auth asks for a password", err=True)
+            click.echo(
+                "Warning: everybody who can reach this machine can use the page; --auth asks for a password", err=True
+            )
         click.echo("starting the page ...", err=True)
         with prepared(offered, _loader(device, precision), allowed, users, host) as server:
             click.echo(f"restorekit serves {address} (Ctrl-C ends it)")

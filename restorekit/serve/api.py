@@ -11,10 +11,10 @@ from typing import Any
 import gradio
 from gradio.data_classes import FileData
 
-from restorekit.data.images import read_picture, write_picture
 from restorekit.errors import DataError, RestorekitError
 from restorekit.serve import store
-from restorekit.serve.desk import Desk, blended, told
+from restorekit.serve.desk import Desk
+from restorekit.serve.files import told, write_blended
 from restorekit.serve.limits import Limits
 from restorekit.serve.store import Store
 
@@ -37,7 +37,7 @@ class Api:
     @property
     def work_index(self) -> int:
         """The number by which gradio's queue knows `work`."""
-        return next(index for index, function in self.blocks.fns.items() if function.api_name == "work")
+        return next(int(index) for index, function in self.blocks.fns.items() if function.api_name == "work")
 
     def work(self, item: str, model: str) -> Iterator[dict]:  # type: ignore[type-arg] # gradio reads it
         """Restore an item of the page; yield its facts and progress."""
@@ -52,23 +52,27 @@ class Api:
             yield found.facts()
 
     def restore(self, image: FileData, model: str = "", strength: float = 1.0) -> FileData:
-        """Restore one image file: its format, size and metadata are kept.
+        """Restore one image, animation or clip: its format, size and metadata are kept.
 
         `model`: one of `/models`; by itself the default one. `strength`: how much of the result is blended with the
         input, 0 to 1.
         """
-        sent = FileData(**image) if isinstance(image, dict) else image  # gradio hands over what came as JSON
+        # gradio reads the annotations for its clients, but hands over what came as JSON, and takes that too
+        sent = FileData.model_validate(image)
         source = Path(sent.path)  # an uploaded one: `FileGuard` sees to that
         item = self._items.add(PROGRAMS, sent.orig_name or source.name)
+        item.strength = strength
         try:
+            if not 0 <= strength <= 1:
+                raise DataError(f"strength is {strength}; give a number from 0 (the input) to 1 (the result)")
             shutil.copyfile(source, item.source)
             for _ in self._desk.work(item, self._desk.model(model)):
                 pass
             if item.result is None:
                 raise DataError(item.message)
-            return FileData(path=str(self._blended(item, strength)), orig_name=item.name).model_dump()
+            return FileData(path=str(self._shared(item)), orig_name=item.result.name).model_dump()
         except (RestorekitError, OSError) as error:
-            raise gradio.Error(told(error, item.source, item.name), print_exception=False) from error
+            raise gradio.Error(told(error, item), print_exception=False) from error
         finally:
             self._items.remove([item])
 
@@ -76,13 +80,11 @@ class Api:
         """Return the models that can be chosen: name, purpose, and which one is the default."""
         return [choice.facts() for choice in self._desk.choices]
 
-    def _blended(self, item: store.Item, strength: float) -> Path:
-        """Put the result where gradio serves files from."""
+    def _shared(self, item: store.Item) -> Path:
+        """Put an item's result where gradio serves files from."""
         assert item.result is not None
         folder = self._items.uploads / secrets.token_hex(16)
         folder.mkdir()
-        target = folder / item.name
-        if strength == 1:
-            return item.result.replace(target)
-        write_picture(target, blended(read_picture(item.source), read_picture(item.result), strength))
-        return target
+        target = folder / item.result.name
+        written = write_blended(item, target)
+        return written if written == target else written.replace(target)

@@ -17,11 +17,12 @@ from fastapi import Body, FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.background import BackgroundTask
 
-from restorekit.data.images import read_picture, write_picture
 from restorekit.errors import RestorekitError
+from restorekit.restoring.video import can_read_clips
 from restorekit.serve import store
 from restorekit.serve.api import Api
-from restorekit.serve.desk import Desk, blended
+from restorekit.serve.desk import Desk
+from restorekit.serve.files import write_blended
 from restorekit.serve.guard import FileGuard, Guard
 from restorekit.serve.limits import Limits
 from restorekit.serve.store import Item, Store
@@ -29,6 +30,11 @@ from restorekit.version import __version__
 
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _PAGE = ("page.html", "page.css", "page.js", "work.js", "viewer.js", "icon.svg")
+# What browsers show by themselves. Nothing else is served as what it claims to be: an upload may be a script.
+_MEDIA = {
+    ".gif": "image/gif", ".webp": "image/webp", ".png": "image/png", ".apng": "image/apng", ".mp4": "video/mp4",
+    ".m4v": "video/mp4", ".mov": "video/mp4", ".webm": "video/webm", ".mkv": "video/x-matroska",
+}  # fmt: skip
 _SESSION = re.compile(r"[A-Za-z0-9_-]{16,64}")
 _SWEEP = 30.0  # seconds between two looks for what nobody needs any more
 
@@ -53,11 +59,12 @@ def build(
     _serve_sessions(app, items)
     app.add_middleware(FileGuard, uploads=items.uploads)
     app.add_middleware(Guard, users=users or {}, hosts=hosts)
-    return gradio.mount_gradio_app(
+    gradio.mount_gradio_app(
         app, api.blocks, "/", max_file_size=limits.bytes, run_history=False, ssr_mode=False, pwa=False,
         mcp_server=False, enable_monitoring=False, footer_links=[],
         app_kwargs={"openapi_url": None},
     )  # fmt: skip
+    return app
 
 
 async def _sweep(items: Store) -> None:
@@ -78,7 +85,9 @@ def _serve_page(app: FastAPI) -> None:
     def part(name: str) -> Response:
         if name not in texts:
             raise HTTPException(404, f"{name} is no part of the page")
-        return Response(texts[name], media_type=_TYPES[PurePosixPath(name).suffix], headers={"cache-control": "no-cache"})
+        return Response(
+            texts[name], media_type=_TYPES[PurePosixPath(name).suffix], headers={"cache-control": "no-cache"}
+        )
 
     @app.get("/favicon.ico")
     def icon() -> Response:
@@ -92,9 +101,14 @@ def _serve_settings(app: FastAPI, desk: Desk, limits: Limits, work: int) -> None
             "version": __version__,
             "models": [choice.facts() for choice in desk.choices],
             "work": work,
-            "kinds": "JPEG, PNG, WebP and TIFF",
+            "kinds": _kinds(),
             "limits": {"bytes": limits.bytes, "jobs": limits.jobs, "minutes": limits.minutes, "files": limits.files},
         }
+
+
+def _kinds() -> str:
+    clips = "; clips as MP4, MOV, MKV or WebM" if can_read_clips() else ""
+    return f"JPEG, PNG, WebP, TIFF and animated GIF{clips}"
 
 
 def _serve_uploads(app: FastAPI, items: Store, limits: Limits) -> None:
@@ -169,6 +183,15 @@ def _serve_items(app: FastAPI, items: Store) -> None:
         item = _found(items, identity)
         return FileResponse(_result(item), filename=_result_name(item))
 
+    @app.get("/items/{identity}/file/{which}")
+    def file(identity: str, which: str) -> FileResponse:
+        """Animations and clips, which browsers show themselves."""
+        item = _found(items, identity)
+        path = {"before": item.source, "after": item.result}.get(which)
+        if path is None or item.kind == store.IMAGE:
+            raise HTTPException(404, "there is no such file yet")
+        return FileResponse(path, media_type=_MEDIA.get(path.suffix.lower(), "application/octet-stream"))
+
 
 def _serve_sessions(app: FastAPI, items: Store) -> None:
     @app.get("/sessions/{session}")
@@ -197,14 +220,7 @@ def _result(item: Item) -> Path:
     """Return the file with an item's result at its strength."""
     if item.result is None:
         raise HTTPException(404, f"{item.name} is not restored yet")
-    if item.strength == 1 or item.kind != "image":
-        return item.result
-    target = item.folder / f"blend-{item.round}-{item.strength:.3f}" / item.result.name
-    if not target.is_file():
-        target.parent.mkdir(exist_ok=True)
-        picture = blended(read_picture(item.source), read_picture(item.result), item.strength)
-        write_picture(target, picture)
-    return target
+    return write_blended(item, item.folder / f"blend-{item.round}-{item.strength:.3f}" / item.result.name)
 
 
 def _zip(done: Sequence[Item]) -> Path:

@@ -8,9 +8,6 @@ from restorekit.errors import UnknownNameError, WeightsError, closest
 from restorekit.plugin.registry import Component, Registry
 from restorekit.weights import default_model, weights_state
 
-_FOR = {"raindrop": "drops on the glass", "rain-streak": "falling rain"}
-
-
 @dataclass(frozen=True)
 class Choice:
     """One model: its `name`, and in `purpose` one line that says what it is for. One of all is the `default`."""
@@ -24,9 +21,9 @@ class Choice:
         return asdict(self)
 
 
-def _purpose(component: Component) -> str:
-    tasks = " and ".join(_FOR.get(task, task) for task in component.entry.tasks)
-    return f"For {tasks}. {component.entry.summary}" if tasks else component.entry.summary
+def _purpose(component: Component, tasks: dict[str, str]) -> str:
+    aims = "; ".join(tasks.get(task, task) for task in component.entry.tasks)
+    return f"To {aims}. {component.entry.summary}" if aims else component.entry.summary
 
 
 def _usable(component: Component) -> bool:
@@ -52,4 +49,5 @@ def choices(registry: Registry, default: str | None = None) -> list[Choice]:
             )
     chosen = default or default_model(registry)[0]
     order = sorted(found, key=lambda name: (name != chosen, name))
-    return [Choice(name, _purpose(found[name]), name == chosen) for name in order]
+    tasks = {task.entry.name: task.entry.summary for task in registry.components("task")}
+    return [Choice(name, _purpose(found[name], tasks), name == chosen) for name in order]

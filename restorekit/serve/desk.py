@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from restorekit.data.images import Picture, read_picture, write_picture
-from restorekit.data.images.writing import losses
-from restorekit.errors import ImageError, RestorekitError, UnknownNameError, closest
+from restorekit.errors import UnknownNameError, closest
 from restorekit.serve import store
 from restorekit.serve.choices import Choice
-from restorekit.serve.pace import Pace, progress
-from restorekit.serve.previews import write_preview
+from restorekit.serve.files import restore_item, told
+from restorekit.serve.meter import Meter
+from restorekit.serve.pace import Pace
 from restorekit.serve.stopping import CancelledError, stopped_by
 from restorekit.serve.store import Item
 
@@ -48,11 +44,11 @@ class Desk:
         if not name:
             return next(choice.name for choice in self.choices if choice.default)
         if name not in names:
-            raise UnknownNameError(f"there is no model {name!r} here; use one of {', '.join(names)}.{closest(name, names)}")
+            hint = closest(name, names)
+            raise UnknownNameError(f"there is no model {name!r} here; use one of {', '.join(names)}.{hint}")
         return name
 
-    def restorer(self, name: str) -> BaseRestorer:
-        """Return a model of `choices`, ready to restore."""
+    def _restorer(self, name: str) -> BaseRestorer:
         with self._lock:
             if name not in self._loaded:
                 self._loaded[name] = self._load(name)
@@ -68,43 +64,27 @@ class Desk:
         cancels the work. Errors are told in the item's ``message``.
         """
         item.state, item.model, item.message = store.WORKING, model, ""
-        begun = time.monotonic()
-        expected: list[float] = []
+        stop, whole, meter = item.stop, Meter(), Meter()
         with ThreadPoolExecutor(1, thread_name_prefix="restorekit-serve") as pool:
             try:
-                running = pool.submit(self._restore, item, expected.append)
+                running = pool.submit(self._restore, item, meter)
                 while not _finished(running):
-                    share, left = progress(time.monotonic() - begun, expected[0]) if expected else (0.0, None)
+                    share, left = meter.now()
                     yield item.facts() | {"share": share, "left": left}
                 _settle(item, running)
             finally:
-                item.stop.set()
-        item.seconds = round(time.monotonic() - begun, 2)
+                stop.set()
+                if item.state == store.WORKING:  # the visitor went away
+                    item.state = store.CANCELLED
+        item.seconds = round(whole.elapsed, 2)
         yield item.facts() | {"share": 1.0, "left": 0.0}
 
-    def _restore(self, item: Item, expect: Callable[[float], None]) -> Item:
-        """Restore one item into its folder."""
+    def _restore(self, item: Item, meter: Meter) -> None:
         with stopped_by(item.stop):
-            restorer = self.restorer(item.model)
-            picture = read_picture(item.source)
-            megapixels = picture.width * picture.height / 1e6
-            expect(self._pace.expected(item.model, megapixels))
-            begun = time.monotonic()
-            write_preview(picture, item.preview("before"))
-            restored = restorer.restore_picture(picture)
-            target = item.folder / "result" / item.name
-            target.parent.mkdir(exist_ok=True)
-            write_picture(target, restored)
-            item.round += 1
-            write_preview(restored, item.preview("after"))
-            write_preview(restored, item.preview("thumb"), longest=240)
-            self._pace.learn(item.model, megapixels, time.monotonic() - begun)
-        item.result, item.size = target, (picture.width, picture.height)
-        item.notes = (*picture.notes, *losses(target, picture))
-        return item
+            restore_item(item, self._restorer(item.model), meter, self._pace)
 
 
-def _finished(running: Future[Any]) -> bool:
+def _finished(running: Future[None]) -> bool:
     try:
         running.exception(timeout=_TICK)
     except TimeoutError:
@@ -112,7 +92,7 @@ def _finished(running: Future[Any]) -> bool:
     return True
 
 
-def _settle(item: Item, running: Future[Any]) -> None:
+def _settle(item: Item, running: Future[None]) -> None:
     """Note how the work on an item ended, in the words of the command line."""
     error = running.exception()
     if error is None:
@@ -120,26 +100,4 @@ def _settle(item: Item, running: Future[Any]) -> None:
     elif isinstance(error, CancelledError):
         item.state, item.message = store.CANCELLED, "cancelled"
     else:
-        item.state, item.message = store.FAILED, told(error, item.source, item.name)
-
-
-def told(error: BaseException, path: Path, name: str) -> str:
-    """Return an error as a visitor may read it: with the file's name in place of a path of this machine."""
-    if isinstance(error, RestorekitError):
-        return str(error).replace(str(path), name)
-    if isinstance(error, OSError):
-        return f"{name}: the machine that restores could not keep it ({error.strerror or error}); tell whoever runs it"
-    return f"{name}: the model failed ({type(error).__name__}: {error})"
-
-
-def blended(source: Picture, restored: Picture, strength: float) -> Picture:
-    """Return `restored` blended with `source`: 0 is the source, 1 the restored picture.
-
-    Raises `ImageError` for a strength outside [0, 1].
-    """
-    if not 0 <= strength <= 1:
-        raise ImageError(f"strength is {strength}; give a number from 0 (the input) to 1 (the result)")
-    if strength == 1:
-        return restored
-    before, after = source.tensor(), restored.tensor()
-    return replace(restored.with_image(before.lerp_(after, strength)), notes=restored.notes)
+        item.state, item.message = store.FAILED, told(error, item)

@@ -10,6 +10,7 @@ from PIL import Image
 from restorekit.data.images import Picture
 
 LONGEST_SIDE = 4096
+THUMBNAIL = 240
 _PAPER = 255
 
 

@@ -16,6 +16,7 @@ from restorekit.serve.limits import Limits
 
 _LONGEST_NAME = 120
 WAITING, WORKING, DONE, FAILED, CANCELLED = "waiting", "working", "done", "failed", "cancelled"
+IMAGE, ANIMATION, CLIP = "image", "animation", "clip"
 
 
 def plain_name(name: str) -> str:
@@ -31,7 +32,8 @@ class Item:
     """One uploaded file and its result. `strength`: how much of the result is blended with the upload, 0 to 1.
 
     `session`: whose it is. `state`: ``waiting``, ``working``, ``done``, ``failed`` or ``cancelled``. `result`: the file
-    that was written, at full strength. `stop` ends the work on it.
+    that was written, at full strength. `kind`: ``image``, ``animation`` or ``clip``. `round` counts the restorings.
+    `stop` ends the work on it.
     """
 
     id: str
@@ -43,7 +45,7 @@ class Item:
     message: str = ""
     notes: tuple[str, ...] = ()
     result: Path | None = None
-    kind: str = "image"
+    kind: str = IMAGE
     size: tuple[int, int] = (0, 0)
     strength: float = 1.0
     seconds: float = 0.0

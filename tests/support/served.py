@@ -46,7 +46,10 @@ def load(name):
 @contextlib.contextmanager
 def page(limits: Limits | None = None, users: dict[str, str] | None = None) -> Iterator[str]:
     """Run the page in a thread; give its address."""
-    with bind("127.0.0.1", 0) as listening, prepared(OFFERED, load, limits or Limits(), users or {}, "127.0.0.1") as server:
+    with (
+        bind("127.0.0.1", 0) as listening,
+        prepared(OFFERED, load, limits or Limits(), users or {}, "127.0.0.1") as server,
+    ):
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
         try:

@@ -25,6 +25,7 @@ export class Viewer {
     $("before").addEventListener("load", () => this.layout());
     $("bar").addEventListener("pointerdown", (event) => this.drag(event));
     $("stage").addEventListener("pointerdown", (event) => this.pan(event));
+    this.follow();
     new ResizeObserver(() => this.layout()).observe($("frame"));
   }
 
@@ -34,19 +35,37 @@ export class Viewer {
     $("viewer-title").textContent = item.name;
     $("compare").hidden = clip;
     $("clip").hidden = !clip;
-    if (clip) $("clip-after").src = `items/${item.id}/result?round=${item.round}`;
+    for (const id of ["clip-before", "clip-after"]) $(id).removeAttribute("src");
+    if (clip) this.clips(item);
     else this.pictures(item);
-    const took = item.seconds ? `, restored in ${seconds(item.seconds)}` : "";
-    $("facts").textContent = `${item.width} × ${item.height} pixels${took} with ${item.model}`;
+    const size = item.width ? `${item.width} × ${item.height} pixels, ` : "";
+    $("facts").textContent = `${size}restored in ${seconds(item.seconds)} with ${item.model}`;
     $("notes").replaceChildren(...item.notes.map((note) => Object.assign(document.createElement("li"), { textContent: note })));
     $("download").href = `items/${item.id}/result`;
     $("download").setAttribute("aria-label", `Download ${item.name}`);
   }
 
+  clips(item) {
+    $("unplayable").hidden = true;
+    $("clip-before").src = `items/${item.id}/file/before`;
+    $("clip-after").src = `items/${item.id}/file/after?round=${item.round}`;
+  }
+
+  // The left clip follows the right one.
+  follow() {
+    const before = $("clip-before"), after = $("clip-after");
+    after.addEventListener("play", () => before.play());
+    after.addEventListener("pause", () => before.pause());
+    after.addEventListener("seeked", () => { before.currentTime = after.currentTime; });
+    after.addEventListener("error", () => { $("unplayable").hidden = !after.hasAttribute("src"); });
+  }
+
   pictures(item) {
+    const moving = item.kind === "animation";
     this.zoom = null;
-    $("before").src = `items/${item.id}/before.jpg`;
-    $("after").src = `items/${item.id}/after.jpg?round=${item.round}`;
+    $("before").src = moving ? `items/${item.id}/file/before` : `items/${item.id}/before.jpg`;
+    $("after").src = `items/${item.id}/${moving ? "file/after" : "after.jpg"}?round=${item.round}`;
+    $("blend").hidden = $("strength-help").hidden = moving;
     $("before").alt = `${item.name} before`;
     $("after").alt = `${item.name} restored`;
     $("strength").value = Math.round(100 * item.strength);
@@ -71,21 +90,26 @@ export class Viewer {
     return Math.min(room / picture.naturalWidth, height / picture.naturalHeight, 1);
   }
 
+  // Pixels of the picture for each pixel of its preview.
+  get reduced() {
+    return this.item.width / $("before").naturalWidth || 1;
+  }
+
   // Shown pixels for each pixel of the preview, which is smaller than the picture where that is very large.
   get scale() {
-    return this.zoom === null ? this.fit : this.zoom * (this.item.width / $("before").naturalWidth || 1);
+    return this.zoom === null ? this.fit : this.zoom * this.reduced;
   }
 
   // Shown pixels for each pixel of the picture itself.
   get shown() {
-    return this.scale * $("before").naturalWidth / this.item.width;
+    return this.scale / this.reduced;
   }
 
   step(direction) {
     const now = this.shown;
     const next = direction > 0 ? STEPS.find((s) => s > now * 1.01) : STEPS.findLast((s) => s < now * 0.99);
     if (next === undefined) return;
-    this.setZoom(next * this.item.width / $("before").naturalWidth <= this.fit ? null : next);
+    this.setZoom(next * this.reduced <= this.fit ? null : next);
   }
 
   wheel(event) {
