@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -60,6 +62,18 @@ def test_programs_restore_through_gradios_client(address, rain):
         assert round(image.info["dpi"][0]) == 300
     with Image.open(restored(address, str(rain), "invert", 0.0)) as image:
         assert image.getpixel((0, 0)) == (200, 30, 10)
+
+
+def test_the_example_of_the_documentation_runs(address, rain, monkeypatch):
+    page = Path(__file__).resolve().parents[1] / "docs" / "guide" / "serve.md"
+    [example] = re.findall(r"^```python\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    Image.open(rain).save(rain.with_name("photo.jpg"), quality=95)
+    monkeypatch.chdir(rain.parent)
+    found: dict[str, str] = {}
+    exec(example.replace("http://127.0.0.1:7860/", address), found)
+    colours = [np.array(Image.open(found[name]).getpixel((0, 0))) for name in ("path", "half")]
+    assert np.abs(colours[0] - (55, 225, 245)).max() <= 3
+    assert np.abs(colours[1] - 127.5).max() <= 3
 
 
 def test_programs_get_the_command_lines_messages(address, rain):

@@ -8,6 +8,7 @@ from restorekit.errors import UnknownNameError, WeightsError, closest
 from restorekit.plugin.registry import Component, Registry
 from restorekit.weights import default_model, weights_state
 
+
 @dataclass(frozen=True)
 class Choice:
     """One model: its `name`, and in `purpose` one line that says what it is for. One of all is the `default`."""
