@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from restorekit.benchmark.statistics import LEVEL, RESAMPLES
+from restorekit.benchmark.intervals import LEVEL, RESAMPLES
 from restorekit.data.imageset import RawSample
 from restorekit.data.sets import resolve
 from restorekit.metrics.quality import score_image
-from restorekit.restore.load import load
+from restorekit.restoring.load import load
 
 Gains = NDArray[np.float64]
 

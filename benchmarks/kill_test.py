@@ -25,7 +25,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from restorekit.engine.checkpoint import load_checkpoint
+from restorekit.engine.run.checkpoint import load_checkpoint
 
 SAVE_EVERY = 2
 STEPS_PER_KILL = 6

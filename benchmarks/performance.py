@@ -30,18 +30,18 @@ from restorekit.data.augment import augment
 from restorekit.data.crops import CropSource
 from restorekit.data.sets import resolve
 from restorekit.devices import autocast, pick_device, pick_precision
-from restorekit.engine.engine import Engine
-from restorekit.engine.feed import Feed, Share
-from restorekit.engine.references import referencer_of
+from restorekit.engine.feed.batches import Feed, Share
+from restorekit.engine.feed.references import referencer_of
 from restorekit.engine.runtime import Runtime
-from restorekit.engine.task import RecipeTask, build_generator, size_rule_of
+from restorekit.engine.step.engine import Engine
+from restorekit.engine.step.task import RecipeTask, build_generator, size_rule_of
+from restorekit.interface import Batch, Output
 from restorekit.metrics.quality import PSNR
 from restorekit.padding import pad_to_rule
 from restorekit.plugin.registry import registry
 from restorekit.recipe import Recipe, apply_overrides
 from restorekit.recipe.check import model_recipe
-from restorekit.restore.load import load
-from restorekit.types import Batch, Output
+from restorekit.restoring.load import load
 from restorekit.weights import weights_state
 
 HEIGHT, WIDTH = 480, 720

@@ -13,7 +13,7 @@ from restorekit.plugin.registry import Component, create, registry
 from restorekit.version import __version__
 
 if TYPE_CHECKING:
-    from restorekit.restore.load import load, restore
+    from restorekit.restoring.load import load, restore
 
 __all__ = ["Component", "__version__", "create", "entries", "load", "restore"]
 
@@ -27,12 +27,8 @@ def entries(kind: Kind) -> list[Component]:
 
 
 def __getattr__(name: str) -> Any:
-    if name == "load":
-        from restorekit.restore.load import load  # torch is imported here, on first use
+    if name in ("load", "restore"):
+        from restorekit.restoring import load as loading  # torch is imported here, on first use
 
-        return load
-    if name == "restore":
-        import importlib
-
-        return importlib.import_module("restorekit.restore")  # a package that can be called
+        return getattr(loading, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

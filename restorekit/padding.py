@@ -7,7 +7,7 @@ from collections.abc import Callable
 from torch import Tensor
 from torch.nn import functional as F
 
-from restorekit.types import SizeRule
+from restorekit.interface import SizeRule
 
 
 def pad_to_rule(image: Tensor, rule: SizeRule) -> tuple[Tensor, Callable[[Tensor], Tensor]]:

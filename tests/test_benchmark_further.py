@@ -10,9 +10,9 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from restorekit.benchmark import further
-from restorekit.benchmark.external import score
-from restorekit.benchmark.further import further_metrics
+from restorekit.benchmark import extra_metrics as further
+from restorekit.benchmark.extra_metrics import further_metrics
+from restorekit.benchmark.foreign import score
 from restorekit.benchmark.runner import run
 from restorekit.benchmark.table import csv_text, further_lines, markdown
 from restorekit.errors import DataError, PluginError, RecipeError, UnknownNameError
@@ -72,7 +72,7 @@ def test_other_programs_are_measured_by_it(pairs, levels, tmp_path):
 def test_finished_benchmarks_are_measured_without_restoring_again(pairs, levels, tmp_path, monkeypatch):
     out = tmp_path / "out"
     before = run("pix2pix-small", pairs / "set", out, device="cpu", precision="fp32")
-    monkeypatch.setattr("restorekit.restore.restorer.Restorer.restore_tensor", None)  # must not be asked
+    monkeypatch.setattr("restorekit.restoring.restorer.Restorer.restore_tensor", None)  # must not be asked
     after = run("pix2pix-small", pairs / "set", out, device="cpu", precision="fp32", metrics=levels)
     row = after.summary.rows[1]
     assert row.means["psnr-rgb"] == before.summary.rows[1].means["psnr-rgb"]

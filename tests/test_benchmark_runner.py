@@ -18,8 +18,8 @@ import restorekit.benchmark.loading as loading
 import restorekit.benchmark.runner as runner
 from restorekit.benchmark.loading import NoWeightsError
 from restorekit.errors import DataError, RestorekitError, UnknownNameError, WeightsError
-from restorekit.restore.restorer import AdaptiveRestorer, Restorer, RestorerInfo
-from restorekit.types import SizeRule
+from restorekit.interface import SizeRule
+from restorekit.restoring.restorer import AdaptiveRestorer, Restorer, RestorerInfo
 
 COUNT = 6
 PLUGIN = SimpleNamespace(name="fake", distribution="restorekit-fake", version="1.0")
@@ -113,7 +113,7 @@ def _adaptive(settings):
         assert (budget.seconds, budget.steps) == (None, 3)
         return Brighten(0.1)
 
-    from restorekit.restore.restorer import Budget
+    from restorekit.restoring.restorer import Budget
 
     info = RestorerInfo("a", "rain-streak", "", "", "recipe2", adaptive=True)
     budget = Budget(steps=settings.budget_steps, seconds=settings.seconds)
@@ -307,7 +307,7 @@ def test_results_of_another_plugin_version_are_made_again(dataset, models, tmp_p
 
 
 def test_score_spares_the_results_of_a_benchmark(dataset, models, tmp_path):
-    from restorekit.benchmark.external import score
+    from restorekit.benchmark.foreign import score
 
     models.update(good=_fixed(0.1))
     out = tmp_path / "out"

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from restorekit.benchmark.external import score
+from restorekit.benchmark.foreign import score
 from restorekit.benchmark.matching import match
 from restorekit.errors import DataError, ImageError
 

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from restorekit.benchmark.statistics import (
+from restorekit.benchmark.intervals import (
     differences,
     holm,
     mean_interval,
@@ -41,7 +41,7 @@ def test_interval_covers_the_true_mean_about_95_percent_of_the_time():
 
 
 def test_chunked_resampling_keeps_the_count(monkeypatch):
-    from restorekit.benchmark import statistics
+    from restorekit.benchmark import intervals as statistics
 
     values = np.arange(7.0)
     monkeypatch.setattr(statistics, "_CHUNK", 21)

@@ -64,7 +64,7 @@ def test_plots_of_runs_with_equal_names_and_of_runs_without_logs(runs, tmp_path)
         (run / "log.csv").write_text("step,generator/l1\n1,0.5\n2,0.25\n")
     labels = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("restorekit.engine.pictures._panel", lambda axes, title, scale, chosen: labels.extend(chosen))
+        patch.setattr("restorekit.engine.run.pictures._panel", lambda axes, title, scale, chosen: labels.extend(chosen))
         _run("plot", *twins, "-o", tmp_path / "both.png")
     assert labels == [f"{run}: generator/l1" for run in twins]
 

@@ -8,7 +8,7 @@ from fakes import component, failures
 from torch import nn
 from torch.nn import functional
 
-from restorekit.types import Judgement, Output, SizeRule
+from restorekit.interface import Judgement, Output, SizeRule
 
 # generators
 
@@ -156,7 +156,7 @@ def test_sound_generators_pass(target, gives):
     [
         (Strided, "keeps-any-size", "size_rule = SizeRule(multiple=8, minimum=8): set that"),
         (Reflecting, "keeps-any-size", "size_rule = SizeRule(multiple=1, minimum=6): set that"),
-        (WrongRule, "keeps-any-size", "size_rule is 8; make it a restorekit.types.SizeRule"),
+        (WrongRule, "keeps-any-size", "size_rule is 8; make it a restorekit.interface.SizeRule"),
         (AlwaysDropout, "deterministic", "switch dropout and noise off"),
         (BatchStatistics, "independent-of-the-batch", "use running statistics"),
         (UnusedParameter, "gradients-reach-all-parameters", "no gradient reaches 2 of 8 parameters: spare.weight"),

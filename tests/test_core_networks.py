@@ -7,10 +7,10 @@ import pytest
 import timm
 import torch
 
-from restorekit.components import CORE_ENTRIES
+from restorekit.core import CORE_ENTRIES
 from restorekit.errors import RecipeError, UnknownNameError, WeightsError
 from restorekit.generators.unet import UNet
-from restorekit.types import SizeRule
+from restorekit.interface import SizeRule
 
 SMALL = "mobilenetv3_small_100"
 
@@ -153,5 +153,5 @@ def test_every_entry_has_its_target_and_says_what_it_is():
 
 
 def test_declaring_imports_no_torch():
-    code = "import restorekit.components, sys; sys.exit('torch' in sys.modules)"
+    code = "import restorekit.core, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -12,9 +12,9 @@ import restorekit
 from restorekit.cli.export import command
 from restorekit.errors import RestorekitError, WeightsError
 from restorekit.export import export_onnx, precision, write
+from restorekit.interface import Output
 from restorekit.plugin.registry import registry
 from restorekit.runtime.network import OnnxNetwork
-from restorekit.types import Output
 
 for package in ("onnx", "onnxscript", "onnxruntime"):
     pytest.importorskip(package, reason="exporting needs the extra restorekit[onnx]")

@@ -10,6 +10,8 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from restorekit.errors import RecipeError, TrainingError, WeightsError
+from restorekit.interface import Batch, Judgement, LossInput, Output
+from restorekit.keyed import uniform
 from restorekit.losses import backbones
 from restorekit.losses.accuracy import accuracy
 from restorekit.losses.adversarial import Adversarial, Critic
@@ -18,8 +20,6 @@ from restorekit.losses.learned import LPIPSLoss
 from restorekit.losses.perceptual import RELU_POSITIONS, Perceptual, VGG16Features
 from restorekit.losses.pixel import L1, MSE, Charbonnier, MaskedL1, PSNRLoss, References
 from restorekit.losses.structure import Edge, SSIMLoss
-from restorekit.random import uniform
-from restorekit.types import Batch, Judgement, LossInput, Output
 
 
 @pytest.fixture(autouse=True)

@@ -12,16 +12,16 @@ from restorekit.data.augment import augment
 from restorekit.data.imageset import builtin_set
 from restorekit.data.sets import resolve
 from restorekit.data.synthesis import presets, synthesize
+from restorekit.data.synthetic_files import write_pairs
 from restorekit.data.tasks import TaskCard
-from restorekit.data.written import write_pairs
 from restorekit.errors import PluginError, RecipeError, UnknownNameError
+from restorekit.interface import Batch
+from restorekit.keyed import uniform
 from restorekit.plugin import Entry
 from restorekit.plugin.registry import registry
-from restorekit.random import uniform
 from restorekit.recipe import Recipe, from_toml, to_toml
 from restorekit.recipe.check import check_recipe
 from restorekit.recipe.parts import Data
-from restorekit.types import Batch
 
 
 class Veil:

@@ -1,4 +1,4 @@
-"""The picture sheets of benchmarks/picture_sheet.py."""
+"""The picture sheets of benchmarks/tools/picture_sheet.py."""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from restorekit.errors import RecipeError, TrainingError
+from restorekit.interface import Batch
 from restorekit.priors.masks import MaskFromPair
-from restorekit.types import Batch
 
 
 def as_tensor(image_HWC):

@@ -11,8 +11,8 @@ from torch import nn
 from restorekit.data.images import Picture, read_picture, write_picture
 from restorekit.devices import autocast, pick_device, pick_precision
 from restorekit.errors import ImageError, RestorekitError
-from restorekit.restore import AdaptiveRestorer, Budget, Restorer, RestorerInfo
-from restorekit.types import Output, SizeRule
+from restorekit.interface import Output, SizeRule
+from restorekit.restoring import AdaptiveRestorer, Budget, Restorer, RestorerInfo
 
 torch.set_num_threads(1)
 
@@ -205,7 +205,7 @@ def test_automatic_tiles_follow_the_memory_budget(monkeypatch):
     restorer.restore_tensor(image)
     assert restorer.generator.seen[-1][-2:] == (200, 200)
     restorer.generator.seen.clear()
-    monkeypatch.setattr("restorekit.restore.restorer.memory_budget", lambda device: 300_000)
+    monkeypatch.setattr("restorekit.restoring.restorer.memory_budget", lambda device: 300_000)
     assert torch.allclose(restorer.restore_tensor(image), image / 2)
     largest = max(height * width for *_, height, width in restorer.generator.seen)
     # 48 bytes per pixel: the input in the fast memory layout and the output, 3 floats each, twice for safety

@@ -16,7 +16,7 @@ import restorekit
 from restorekit.cli.restore import command
 from restorekit.data.images import writing
 from restorekit.errors import DataError, ImageError
-from restorekit.restore import Restorer, RestorerInfo, folders, plan_jobs, restore_paths
+from restorekit.restoring import Restorer, RestorerInfo, folders, plan_jobs, restore_paths
 
 torch.set_num_threads(1)
 

@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from restorekit.errors import RestorekitError
-from restorekit.restore import memory
-from restorekit.restore.tiling import receptive_field, run_tiled
-from restorekit.types import SizeRule
+from restorekit.interface import SizeRule
+from restorekit.restoring import memory
+from restorekit.restoring.tiling import receptive_field, run_tiled
 
 torch.set_num_threads(1)
 
@@ -139,7 +139,7 @@ def test_out_of_memory_is_told_from_other_errors():
 def test_freed_memory_is_kept():
     program = """
 import resource, torch
-from restorekit.restore.memory import keep_freed_memory
+from restorekit.restoring.memory import keep_freed_memory
 def new_pages():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(8):

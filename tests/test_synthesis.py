@@ -20,8 +20,8 @@ from restorekit.data.synthesis.defocus import defocus
 from restorekit.data.synthesis.raindrops import DROPS, SOFT
 from restorekit.data.synthesis.streaks import HEAVY, LIGHT, PRESETS, REAL
 from restorekit.errors import DataError, UnknownNameError
+from restorekit.interface import Batch
 from restorekit.recipe.parts import Data, Synthesis
-from restorekit.types import Batch
 
 CASES = [*[("raindrop", name) for name in DROP_PRESETS], *[("rain-streak", name) for name in PRESETS]]
 

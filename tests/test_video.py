@@ -15,8 +15,8 @@ from torch import nn
 
 from restorekit.cli.restore import command
 from restorekit.errors import DataError
-from restorekit.restore import Restorer, RestorerInfo, plan_jobs, run_jobs
-from restorekit.restore.folders import left_out
+from restorekit.restoring import Restorer, RestorerInfo, plan_jobs, run_jobs
+from restorekit.restoring.folders import left_out
 from restorekit.restoring.video import VideoOptions, is_animation, names, restore_video
 
 av = pytest.importorskip("av", reason="PyAV, the extra restorekit[video], is not installed")

@@ -22,7 +22,7 @@ from restorekit.cli.train import _start as start_of
 from restorekit.cli.weights import command
 from restorekit.data.sets import resolve
 from restorekit.devices import pick_precision
-from restorekit.engine.task import build_generator
+from restorekit.engine.step.task import build_generator
 from restorekit.errors import PluginError, UnknownNameError, WeightsError
 from restorekit.metrics.quality import PSNR
 from restorekit.plugin.discovery import Plugin
@@ -31,8 +31,8 @@ from restorekit.plugin.registry import Component, registry
 from restorekit.recipe import apply_overrides
 from restorekit.recipe.check import model_recipe
 from restorekit.recipe.toml import read_recipe_file
-from restorekit.restore.load import load
-from restorekit.restore.restorer import AdaptiveRestorer, Budget, Restorer
+from restorekit.restoring.load import load
+from restorekit.restoring.restorer import AdaptiveRestorer, Budget, Restorer
 from restorekit.weights import default_model, find_weights, weights_state
 from restorekit.weights.files import convert_foreign, load_weights, read_foreign, recipe_of, save_weights, start_from
 from restorekit.weights.find import shipped_weights
@@ -418,7 +418,7 @@ def test_restore_can_be_called_before_and_after_its_package_is_imported(file):
 import torch, restorekit
 image = torch.rand(3, 32, 32)
 first = restorekit.restore(image, "pix2pix-small", FILE, device="cpu")
-import restorekit.restore.tiling
+import restorekit.restoring.tiling
 assert torch.equal(first, restorekit.restore(image, model="pix2pix-small", weights=FILE, device="cpu"))
 """
     program = program.replace("FILE", repr(str(file)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from restorekit.benchmark.external import score
+    from restorekit.benchmark.foreign import score
     from restorekit.benchmark.runner import run
 
 __all__ = ["run", "score"]
@@ -21,7 +21,7 @@ def __getattr__(name: str) -> Any:
 
         return run
     if name == "score":
-        from restorekit.benchmark.external import score
+        from restorekit.benchmark.foreign import score
 
         return score
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from restorekit.benchmark.records import Cost
 from restorekit.devices import device_name
-from restorekit.types import SizeRule
+from restorekit.interface import SizeRule
 
 if TYPE_CHECKING:
     import torch

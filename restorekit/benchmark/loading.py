@@ -20,8 +20,8 @@ def load_model(component: Component, name: str, settings: Settings) -> Any:
 
     Raises `NoWeightsError` when there are none, and whatever loading raises otherwise.
     """
-    from restorekit.restore.load import load
-    from restorekit.restore.restorer import Budget
+    from restorekit.restoring.load import load
+    from restorekit.restoring.restorer import Budget
     from restorekit.weights.find import weights_state
 
     given = settings.weights.get(component.id)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from restorekit.benchmark import plot, table
-from restorekit.benchmark.further import Further
+from restorekit.benchmark.extra_metrics import Further
 from restorekit.benchmark.page import ImageOf, page
 from restorekit.benchmark.pictures import Tile, chosen_images, clean_tile, detail, sheet
 from restorekit.benchmark.records import Row

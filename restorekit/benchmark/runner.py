@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from restorekit.benchmark import efficiency
 from restorekit.benchmark.digest import state_digest
-from restorekit.benchmark.further import Further, measure, try_out
+from restorekit.benchmark.extra_metrics import Further, measure, try_out
 from restorekit.benchmark.progress import Progress, Silent
 from restorekit.benchmark.records import ImageRecord, ModelFacts, Row, key_of
 from restorekit.benchmark.report import Report

@@ -9,11 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from restorekit.benchmark.further import Further
-from restorekit.benchmark.records import Row, as_values, plain
-from restorekit.benchmark.samples import Samples
-from restorekit.benchmark.scoring import HEADLINE
-from restorekit.benchmark.statistics import (
+from restorekit.benchmark.extra_metrics import Further
+from restorekit.benchmark.intervals import (
     LEVEL,
     RESAMPLES,
     Interval,
@@ -25,6 +22,9 @@ from restorekit.benchmark.statistics import (
     share_worse,
     worst,
 )
+from restorekit.benchmark.records import Row, as_values, plain
+from restorekit.benchmark.samples import Samples
+from restorekit.benchmark.scoring import HEADLINE
 from restorekit.version import __version__
 
 WORST = 3

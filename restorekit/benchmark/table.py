@@ -7,10 +7,10 @@ import io
 import math
 from typing import TYPE_CHECKING
 
-from restorekit.benchmark.further import Further
+from restorekit.benchmark.extra_metrics import Further
+from restorekit.benchmark.intervals import Interval
 from restorekit.benchmark.records import Cost
 from restorekit.benchmark.scoring import HEADLINE
-from restorekit.benchmark.statistics import Interval
 from restorekit.benchmark.summary import RowSummary, Summary
 
 if TYPE_CHECKING:

@@ -98,7 +98,7 @@ def benchmark(
     The first row is the degraded input. A model without weights, or one that fails, is a row that says so;
     after a failure the exit code is 1. Interrupted, run the same command again: it goes on where it stopped.
     """
-    from restorekit.benchmark.further import further_metrics
+    from restorekit.benchmark.extra_metrics import further_metrics
     from restorekit.benchmark.progress import Bar
     from restorekit.benchmark.runner import run
 

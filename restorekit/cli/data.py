@@ -125,7 +125,7 @@ def synthesize(
     the same pixels on every machine. Rain and drops are as large as in pictures of 720x480: scale camera photographs
     down.
     """
-    from restorekit.data.written import write_pairs
+    from restorekit.data.synthetic_files import write_pairs
 
     folders = [folder for name in sources if (folder := as_folder(name)) is not None]
     for folder in folders:

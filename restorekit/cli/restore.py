@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from restorekit.restore.folders import Job, Report
+    from restorekit.restoring.folders import Job, Report
     from restorekit.restoring.video.options import CodecName
 
     JobTick = Callable[[Job, int, int], None]
@@ -93,7 +93,7 @@ def command(
     Folders are searched with all their subfolders, and OUT keeps their tree. Inputs are never changed; what
     is in OUT already is skipped. The exit code is 1 if a file failed.
     """
-    from restorekit.restore.folders import left_out, plan_jobs, run_jobs
+    from restorekit.restoring.folders import left_out, plan_jobs, run_jobs
     from restorekit.restoring.video import VideoOptions
 
     video = VideoOptions(video_codec, video_crf)
@@ -117,8 +117,8 @@ def command(
 def _load(model: str | None, budget_steps: int | None, budget_seconds: float | None, **settings: Any) -> Any:
     """Load the chosen model, or the default of those with weights."""
     import restorekit
-    from restorekit.restore.memory import keep_freed_memory
-    from restorekit.restore.restorer import Budget
+    from restorekit.restoring.memory import keep_freed_memory
+    from restorekit.restoring.restorer import Budget
 
     keep_freed_memory()
     if model is None:

@@ -101,7 +101,7 @@ def show(run: Path, as_json: bool) -> None:
 @click.option("-o", "--output", type=FOLDER, default=Path("curves.png"), show_default=True)
 def plot(runs: tuple[Path, ...], output: Path) -> None:
     """Draw the curves of one or several RUNS into one PNG."""
-    from restorekit.engine.pictures import save_curves
+    from restorekit.engine.run.pictures import save_curves
 
     for run in runs:
         _read(run)

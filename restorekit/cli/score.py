@@ -33,8 +33,8 @@ def score(
     Each file is matched to the image whose name it has or begins with. Images without a file are left out, of
     the degraded row too, and the label says how many were scored.
     """
-    from restorekit.benchmark.external import score as score_folder
-    from restorekit.benchmark.further import further_metrics
+    from restorekit.benchmark.extra_metrics import further_metrics
+    from restorekit.benchmark.foreign import score as score_folder
     from restorekit.benchmark.progress import Bar
 
     further = further_metrics(metrics, settings)

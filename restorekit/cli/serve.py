@@ -11,7 +11,7 @@ from restorekit.serve import Limits, choices
 from restorekit.serve.run import PORT, address_of, bind, is_local, prepared, require_gradio, users_of
 
 if TYPE_CHECKING:
-    from restorekit.restore.restorer import BaseRestorer
+    from restorekit.restoring.restorer import BaseRestorer
 
 _LIMITS = Limits()
 

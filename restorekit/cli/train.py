@@ -127,7 +127,7 @@ def command(
 
 
 def _check(recipe: Recipe, images: ImageSet, validation: ImageSet | None, options: Options) -> None:
-    from restorekit.engine.preflight import preflight
+    from restorekit.engine.run.preflight import preflight
 
     found = preflight(recipe, images, validation, options)
     click.echo("\n".join(found.lines(recipe)))

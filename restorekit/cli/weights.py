@@ -84,8 +84,8 @@ def _target(name: str, force: bool) -> Path:
 @click.option("--force", is_flag=True, help="Replace a file of the same name.")
 def add(model: str, source: str, name: str | None, force: bool) -> None:
     """Copy weights (a file or a run folder) into your weights folder, after loading them once."""
-    from restorekit.engine.checkpoint import write_atomically
-    from restorekit.restore.load import load_generator
+    from restorekit.engine.run.checkpoint import write_atomically
+    from restorekit.restoring.load import load_generator
 
     component = registry().find("model", model)
     file = find_weights(component, source)
@@ -108,8 +108,8 @@ def import_foreign(
     model: str, file: Path, overrides: tuple[str, ...], name: str | None, output: Path | None, force: bool
 ) -> None:
     """Bring in a foreign checkpoint, such as the authors' own. Code in it is never run."""
-    from restorekit.engine.checkpoint import write_atomically
-    from restorekit.engine.task import build_generator
+    from restorekit.engine.run.checkpoint import write_atomically
+    from restorekit.engine.step.task import build_generator
     from restorekit.recipe import apply_overrides
     from restorekit.recipe.check import model_recipe
     from restorekit.weights.files import convert_foreign, read_foreign, save_weights

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from restorekit.data.synthesis import add_drops, synthesize
 from restorekit.data.synthesis.defocus import defocus
-from restorekit.random import uniform
+from restorekit.interface import Batch
+from restorekit.keyed import uniform
 from restorekit.recipe.parts import Augment, Data
-from restorekit.types import Batch
 
 # one stream of random numbers for each decision
 _FLIP, _VERTICAL, _ROTATE, _BRIGHTNESS, _DROPS = range(100, 105)

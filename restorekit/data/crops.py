@@ -14,8 +14,8 @@ from torch import Tensor
 
 from restorekit.data.sets import ImageSet, RawSample
 from restorekit.errors import DataError
+from restorekit.interface import Batch, SizeRule
 from restorekit.recipe.parts import Data
-from restorekit.types import Batch, SizeRule
 
 Pixels = NDArray[np.uint8]
 # image HWC uint8, its index -> plausible clean images KHWC uint8

@@ -1,5 +1,5 @@
 """The engine: trains any recipe."""
 
-from restorekit.engine.train import Options, RunResult, train
+from restorekit.engine.run.train import Options, RunResult, train
 
 __all__ = ["Options", "RunResult", "train"]

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from restorekit.devices import pick_device, pick_precision
-from restorekit.engine.feed import Share
+from restorekit.engine.feed.batches import Share
 from restorekit.errors import RestorekitError, TrainingError
 
 if TYPE_CHECKING:

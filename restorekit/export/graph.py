@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from restorekit.errors import RestorekitError
+from restorekit.interface import Output, SizeRule
 from restorekit.runtime.facts import INPUT, OUTPUT
-from restorekit.types import Output, SizeRule
 
 OPSET = 18
 """The lowest that torch's exporter writes without converting: every onnxruntime from 1.14 (2023) on reads it."""

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from restorekit.data.imageset import ImageSet
 from restorekit.data.sets import resolve
 from restorekit.errors import RestorekitError
+from restorekit.interface import Output, SizeRule
 from restorekit.metrics.quality import PSNR
 from restorekit.padding import pad_to_rule
 from restorekit.runtime.network import OnnxNetwork, Planes
-from restorekit.types import Output, SizeRule
 
 TOLERANCE = 1e-4
 _SHAPES = ((1, 64, 64), (2, 96, 160), (1, 211, 137))  # batch, height, width before they are padded

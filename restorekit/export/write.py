@@ -19,13 +19,13 @@ from restorekit.export.card import card
 from restorekit.export.graph import graph_of
 from restorekit.export.parity import Cost, Samples, differences, require_equal
 from restorekit.export.precision import to_half, to_int8
+from restorekit.interface import SizeRule
 from restorekit.plugin.registry import registry
-from restorekit.restore.load import load
-from restorekit.restore.restorer import Restorer
-from restorekit.restore.tiling import receptive_field
+from restorekit.restoring.load import load
+from restorekit.restoring.restorer import Restorer
+from restorekit.restoring.tiling import receptive_field
 from restorekit.runtime.facts import Facts
 from restorekit.runtime.network import OnnxNetwork
-from restorekit.types import SizeRule
 from restorekit.version import __version__
 from restorekit.weights import find_weights
 

@@ -12,7 +12,7 @@ from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
 from restorekit.errors import RecipeError, UnknownNameError, WeightsError, closest
-from restorekit.types import SizeRule
+from restorekit.interface import SizeRule
 
 _WIDEST = 256
 

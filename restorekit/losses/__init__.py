@@ -1,1 +1,1 @@
-"""Losses of the core. Each takes a `restorekit.types.LossInput` and returns one unweighted float32 scalar."""
+"""Losses of the core. Each takes a `restorekit.interface.LossInput` and returns one unweighted float32 scalar."""

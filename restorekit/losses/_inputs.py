@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from restorekit.errors import TrainingError
-from restorekit.types import Judgement, LossInput
+from restorekit.interface import Judgement, LossInput
 
 
 def _missing(loss: str, what: str, remedy: str) -> TrainingError:

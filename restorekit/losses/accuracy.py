@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from restorekit.types import Judgement
+from restorekit.interface import Judgement
 
 
 def accuracy(judgement: Judgement, real: bool, threshold: float = 0.0) -> Tensor:

@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from restorekit.errors import RecipeError, TrainingError, closest
+from restorekit.interface import LossInput
+from restorekit.keyed import uniform
 from restorekit.losses._inputs import fake_of, real_of
-from restorekit.random import uniform
-from restorekit.types import LossInput
 
 Mode = Literal["bce", "lsgan", "hinge"]
 

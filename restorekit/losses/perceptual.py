@@ -10,9 +10,9 @@ import torchvision
 from torch import Tensor, nn
 
 from restorekit.errors import RecipeError, closest
+from restorekit.interface import LossInput
 from restorekit.losses._inputs import clean_of
 from restorekit.losses.backbones import FrozenHolder, feature_state, load_features
-from restorekit.types import LossInput
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _CONVOLUTIONS_PER_BLOCK = (2, 2, 3, 3, 3)

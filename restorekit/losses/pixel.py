@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from restorekit.errors import RecipeError
+from restorekit.interface import LossInput
 from restorekit.losses._inputs import clean_of, mask_of, references_of
-from restorekit.types import LossInput
 
 
 class L1(nn.Module):

@@ -6,9 +6,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from restorekit.errors import RecipeError
+from restorekit.interface import LossInput
 from restorekit.losses._inputs import clean_of
 from restorekit.metrics.structural import ssim_map, window_weights
-from restorekit.types import LossInput
 
 
 class SSIMLoss(nn.Module):

@@ -1,2 +1,2 @@
-"""Priors of the core: each takes a `restorekit.types.Batch` and returns it with a mask or references"
+"""Priors of the core: each takes a `restorekit.interface.Batch` and returns it with a mask or references"
 " added."""

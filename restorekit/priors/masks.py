@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from restorekit.errors import RecipeError, TrainingError
-from restorekit.types import Batch
+from restorekit.interface import Batch
 
 _TOLERANCE = 1e-3 / 255  # of one 8-bit level: float32 images must be cut at the same pixels as 8-bit ones
 

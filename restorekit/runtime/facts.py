@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 
 from restorekit.errors import WeightsError
-from restorekit.types import SizeRule
+from restorekit.interface import SizeRule
 
 INPUT = "degraded"
 OUTPUT = "restored"

@@ -18,7 +18,7 @@ from restorekit.serve.stopping import CancelledError, stopped_by
 from restorekit.serve.store import Item
 
 if TYPE_CHECKING:
-    from restorekit.restore.restorer import BaseRestorer
+    from restorekit.restoring.restorer import BaseRestorer
 
 Load = Callable[[str], "BaseRestorer"]
 _KEPT = 2  # models in memory

@@ -17,7 +17,7 @@ from restorekit.serve.stopping import CancelledError
 from restorekit.serve.store import ANIMATION, CLIP, IMAGE, Item
 
 if TYPE_CHECKING:
-    from restorekit.restore.restorer import BaseRestorer
+    from restorekit.restoring.restorer import BaseRestorer
 
 
 def restore_item(item: Item, restorer: BaseRestorer, meter: Meter, pace: Pace) -> None:

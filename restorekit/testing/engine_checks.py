@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from restorekit.data.imageset import ImageSet, RawSample
 from restorekit.engine import Options, train
-from restorekit.engine.task import RecipeTask, build_generator, size_rule_of
+from restorekit.engine.step.task import RecipeTask, build_generator, size_rule_of
 from restorekit.plugin.registry import registry
 from restorekit.recipe import Recipe
 from restorekit.recipe.model import merged

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
+from restorekit.interface import Output, SizeRule
 from restorekit.testing.check import CheckFailedError, Subject, for_kinds, require
 from restorekit.testing.probing import built, run, size_problem, suggested_rule
 from restorekit.testing.samples import batch, rule_of, sizes_for
-from restorekit.types import Output, SizeRule
 
 
 @for_kinds("generator")
@@ -17,7 +17,7 @@ def check_keeps_any_size(subject: Subject) -> None:
     stated = getattr(network, "size_rule", None)
     require(
         stated is None or isinstance(stated, SizeRule),
-        f"size_rule is {stated!r}; make it a restorekit.types.SizeRule",
+        f"size_rule is {stated!r}; make it a restorekit.interface.SizeRule",
     )
     for height, width in sizes_for(network):
         problem = size_problem(subject, network, height, width)

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from restorekit.interface import Judgement, LossInput, Output
 from restorekit.testing.check import CheckFailedError, Subject, answer_on_size, for_kinds, require
 from restorekit.testing.loss_inputs import Case, loss_cases, needs_networks
 from restorekit.testing.samples import SIZES, finite, seeded
-from restorekit.types import Judgement, LossInput, Output
 
 LossFunction = Callable[[LossInput], Tensor]
 

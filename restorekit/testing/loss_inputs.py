@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from restorekit.interface import Batch, Judgement, LossInput, Output
 from restorekit.plugin.entry import Kind
 from restorekit.plugin.registry import Component, registry
 from restorekit.testing.check import CheckSkippedError, Subject
 from restorekit.testing.samples import batch, image, rule_of, seeded, tensors
-from restorekit.types import Batch, Judgement, LossInput, Output
 
 _FROM_DATA = frozenset({"clean", "mask", "references", "logits"})
 

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from restorekit.devices import pick_precision
-from restorekit.engine.task import RecipeTask, build_generator, size_rule_of
+from restorekit.engine.step.task import RecipeTask, build_generator, size_rule_of
 from restorekit.errors import RecipeError, WeightsError
+from restorekit.interface import Batch, Output
 from restorekit.plugin.registry import create, registry
 from restorekit.recipe import Recipe, from_toml, to_toml
 from restorekit.recipe.check import check_recipe, model_recipe
 from restorekit.testing.check import CheckFailedError, CheckSkippedError, Subject, for_kinds, require
 from restorekit.testing.samples import batch, finite, image
-from restorekit.types import Batch, Output
 
 
 def recipe_of(subject: Subject) -> Recipe:

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from restorekit.interface import Batch
 from restorekit.testing.check import Subject, answer_on_size, for_kinds, require
 from restorekit.testing.samples import SIZES, batch, pick, seeded
-from restorekit.types import Batch
 
 _FIELDS = ("mask", "references")
 

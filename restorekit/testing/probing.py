@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from restorekit.interface import Judgement, Output, SizeRule
 from restorekit.testing.check import CheckFailedError, Subject, require
 from restorekit.testing.samples import SIZES, batch, rule_of, seeded, tensors
-from restorekit.types import Judgement, Output, SizeRule
 
 Network = Callable[[Tensor], dict[str, Any]]
 

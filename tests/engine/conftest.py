@@ -22,11 +22,11 @@ from torch import Tensor
 from restorekit.data.crops import CropSource
 from restorekit.data.imageset import ImageSet, RawSample
 from restorekit.engine import Options, RunResult, train
-from restorekit.engine.engine import Engine
-from restorekit.engine.feed import Feed, Share
-from restorekit.engine.references import referencer_of
+from restorekit.engine.feed.batches import Feed, Share
+from restorekit.engine.feed.references import referencer_of
 from restorekit.engine.runtime import Runtime
-from restorekit.engine.task import size_rule_of
+from restorekit.engine.step.engine import Engine
+from restorekit.engine.step.task import size_rule_of
 from restorekit.plugin.registry import registry
 from restorekit.recipe import Recipe, apply_overrides
 from restorekit.recipe.check import model_recipe

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from restorekit.engine.checkpoint import KEEP, load_checkpoint, save_checkpoint, write_atomically
+from restorekit.engine.run.checkpoint import KEEP, load_checkpoint, save_checkpoint, write_atomically
 from restorekit.errors import TrainingError
 
 CPU = torch.device("cpu")

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from restorekit.engine import task as tasks
-from restorekit.engine.references import referencer_of
-from restorekit.engine.task import RecipeTask, build_generator
-from restorekit.engine.update import build_optimizer
+from restorekit.engine.feed.references import referencer_of
+from restorekit.engine.step import task as tasks
+from restorekit.engine.step.task import RecipeTask, build_generator
+from restorekit.engine.step.update import build_optimizer
 from restorekit.errors import PluginError, RecipeError
+from restorekit.interface import Batch, Output
 from restorekit.plugin.registry import registry
 from restorekit.recipe import apply_overrides
 from restorekit.recipe.check import check_recipe
 from restorekit.recipe.parts import Optim
-from restorekit.types import Batch, Output
 
 IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 BATCH = Batch(IMAGES, clean=IMAGES, key=torch.tensor([1, 2]))

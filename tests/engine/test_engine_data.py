@@ -14,10 +14,10 @@ from restorekit.data.combine import hold_out, join
 from restorekit.data.crops import CropSource, collate
 from restorekit.data.imageset import RawSample
 from restorekit.data.sets import resolve
-from restorekit.engine.precautions import MOST_HASHED
+from restorekit.engine.run.precautions import MOST_HASHED
 from restorekit.errors import DataError, ImageError, TrainingError
+from restorekit.interface import SizeRule
 from restorekit.recipe.parts import Data
-from restorekit.types import SizeRule
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ def test_split_batches_of_batch_norm_are_said_so(lab, tmp_path: Path, capsys):
 
 
 def test_batch_that_cannot_be_shared(lab):
-    from restorekit.engine.feed import Share
+    from restorekit.engine.feed.batches import Share
 
     runtime = lab.engine(lab.recipe("remaen")).runtime
     runtime.share = Share(0, 3)

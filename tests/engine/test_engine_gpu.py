@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from restorekit.engine.engine import Engine
 from restorekit.engine.runtime import Runtime
+from restorekit.engine.step.engine import Engine
 
 pytestmark = [
     pytest.mark.gpu,

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from restorekit.engine import engine as engine_module
-from restorekit.engine.engine import Engine
-from restorekit.engine.replay import find_culprit
+from restorekit.engine.step import engine as engine_module
+from restorekit.engine.step.engine import Engine
+from restorekit.engine.step.replay import find_culprit
 from restorekit.errors import RecipeError
 
 

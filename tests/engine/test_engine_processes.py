@@ -141,7 +141,7 @@ def test_only_the_first_process_writes(runs):
 
 
 INSPECT = """
-from restorekit.engine.engine import Engine
+from restorekit.engine.step.engine import Engine
 from restorekit.engine.runtime import Runtime
 from restorekit.recipe import Recipe
 from torch.nn.parallel import DistributedDataParallel
@@ -179,7 +179,7 @@ from restorekit.recipe import Recipe
 lab, rank = conftest.Lab(), int(os.environ["RANK"])
 """
 ONE_BAD_TERM = """
-from restorekit.engine.engine import Engine
+from restorekit.engine.step.engine import Engine
 from restorekit.engine.runtime import Runtime
 recipe = Recipe.read(RECIPE)
 engine = Engine(recipe, Runtime("cpu", "fp32"))

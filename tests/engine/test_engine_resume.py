@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from restorekit.engine.evaluation import evaluate
-from restorekit.engine.logs import read_rows
+from restorekit.engine.run.evaluation import evaluate
+from restorekit.engine.run.logs import read_rows
 
 CASES = {
     "supervised": ("remaen", ()),

@@ -17,7 +17,7 @@ import kill_test
 import pytest
 import torch
 
-from restorekit.engine.stopping import APART, StopRequest
+from restorekit.engine.run.stopping import APART, StopRequest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PATIENCE = 500.0
@@ -125,7 +125,7 @@ def test_check_tries_everything_and_trains_nothing(lab, data: Path, tmp_path: Pa
 def test_check_says_when_it_does_not_learn(lab, tmp_path: Path):
     """A rate that is far too high drives the loss up."""
     from restorekit.engine import Options
-    from restorekit.engine.preflight import preflight
+    from restorekit.engine.run.preflight import preflight
 
     recipe = lab.recipe("remaen", "optim.generator.lr=10")
     found = preflight(recipe, lab.images(), None, Options(device="cpu"))
@@ -134,7 +134,7 @@ def test_check_says_when_it_does_not_learn(lab, tmp_path: Path):
 
 
 def test_check_of_a_gan_watches_what_the_critic_does_not_judge(lab):
-    from restorekit.engine.preflight import watched_terms
+    from restorekit.engine.run.preflight import watched_terms
 
     assert watched_terms(lab.recipe("pix2pix")) == ("generator", {"l1": 100.0})
     assert watched_terms(lab.recipe("cgan")) == ("discriminator", {"critic": 1.0})

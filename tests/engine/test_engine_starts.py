@@ -13,14 +13,14 @@ from torch import nn
 
 from restorekit.data.augment import augment
 from restorekit.engine import Options
-from restorekit.engine.preflight import preflight
-from restorekit.engine.trainer import Trainer
-from restorekit.engine.update import build_optimizer
+from restorekit.engine.run.preflight import preflight
+from restorekit.engine.run.trainer import Trainer
+from restorekit.engine.step.update import build_optimizer
 from restorekit.errors import RecipeError, TrainingError
+from restorekit.interface import Batch
 from restorekit.plugin.registry import registry
 from restorekit.recipe.check import check_recipe
 from restorekit.recipe.parts import Augment, Data, Optim
-from restorekit.types import Batch
 
 CPU = Options(device="cpu")
 

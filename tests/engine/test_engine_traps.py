@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from restorekit.data.augment import augment
-from restorekit.engine import engine as engine_module
-from restorekit.engine.feed import Share
-from restorekit.engine.guard import Guard
+from restorekit.engine.feed.batches import Share
 from restorekit.engine.runtime import Runtime
-from restorekit.engine.schedule import rate_factor
-from restorekit.engine.update import Updater
+from restorekit.engine.step import engine as engine_module
+from restorekit.engine.step.nonfinite import Guard
+from restorekit.engine.step.schedule import rate_factor
+from restorekit.engine.step.update import Updater
+from restorekit.interface import LossInput
 from restorekit.recipe.parts import Optim, Schedule
-from restorekit.types import LossInput
 
 ENGINE = Path(engine_module.__file__).parent
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from restorekit.engine import trainer as trainer_module
-from restorekit.engine.guard import Trouble
-from restorekit.engine.trouble import MASKED_IN_A_ROW, ROLLBACKS, SKIPS, action_for
+from restorekit.engine.run import trainer as trainer_module
+from restorekit.engine.run.remedies import MASKED_IN_A_ROW, ROLLBACKS, SKIPS, action_for
+from restorekit.engine.step.nonfinite import Trouble
 from restorekit.errors import TrainingError
 
 NAN = float("nan")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from restorekit.restore import Restorer, RestorerInfo
+from restorekit.restoring import Restorer, RestorerInfo
 from restorekit.serve import Choice, Limits
 from restorekit.serve.run import address_of, bind, prepared
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from restorekit.errors import RecipeError
-from restorekit.types import Judgement
+from restorekit.interface import Judgement
 
 POOLED = 14
 SMALLEST_CROP = 11

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from restorekit.errors import RecipeError
-from restorekit.types import Output, SizeRule
+from restorekit.interface import Output, SizeRule
 from restorekit_attngan.autoencoder import ContextualAutoencoder
 from restorekit_attngan.checkpoint import from_authors
 from restorekit_attngan.recurrent import AttentiveRecurrentNetwork

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from restorekit.errors import RecipeError, TrainingError
-from restorekit.types import LossInput
+from restorekit.interface import LossInput
 
 
 def _needed(value: Any, loss: str, what: str) -> Any:

@@ -6,7 +6,7 @@ import torch
 from restorekit_attngan.losses import AttentionCriticLoss, AttentionLoss, MultiScaleLoss
 
 from restorekit.errors import RecipeError, TrainingError
-from restorekit.types import Batch, Judgement, LossInput, Output
+from restorekit.interface import Batch, Judgement, LossInput, Output
 
 
 def rand(*shape, seed=0):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from restorekit.errors import RecipeError
-from restorekit.types import Judgement, SizeRule
+from restorekit.interface import Judgement, SizeRule
 from restorekit_pix2pix.layers import initialise, to_signed, to_unit
 
 SLOPE = 0.2

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from restorekit.errors import RecipeError
-from restorekit.types import Judgement
+from restorekit.interface import Judgement
 from restorekit_pix2pix.layers import initialise, to_signed
 
 SLOPE = 0.2

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from restorekit.errors import RecipeError, closest
-from restorekit.types import SizeRule
+from restorekit.interface import SizeRule
 from restorekit_pix2pix.attention import ATTENTION, build_attention
 from restorekit_pix2pix.layers import initialise, to_signed, to_unit, use_batch_statistics
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from restorekit.errors import DataError, RecipeError
-from restorekit.types import Batch
+from restorekit.interface import Batch
 from restorekit_rain2avoid.direction import rain_directions
 from restorekit_rain2avoid.separation import SeparationSettings, separate
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from restorekit.errors import RecipeError, closest
-from restorekit.types import SizeRule
+from restorekit.interface import SizeRule
 
 Start = Literal["random", "input"]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from restorekit.errors import DataError, RecipeError, closest
-from restorekit.types import Batch
+from restorekit.interface import Batch
 from restorekit_rain2avoid.hog import LAYOUTS, Layout, grey_8bit, patch_histograms, rain_angles
 from restorekit_rain2avoid.mask import THRESHOLD, rain_prior
 from restorekit_rain2avoid.nss import COMPARISONS, Compare, candidate_bands, draw, expectation

@@ -10,8 +10,8 @@ import torch
 from restorekit_rain2avoid.models import rain2avoid, rain2avoid_plus
 
 import restorekit
-from restorekit.engine.adapt import adapt
-from restorekit.engine.order import sample_key
+from restorekit.engine.adapt.learning import adapt
+from restorekit.engine.feed.order import sample_key
 from restorekit.errors import RecipeError
 from restorekit.recipe import Recipe
 from restorekit.recipe.model import merged
@@ -30,7 +30,7 @@ def single(**changes):
 
 def test_stops_when_the_held_out_references_no_longer_come_closer(monkeypatch):
     steps = []
-    from restorekit.engine.engine import Engine
+    from restorekit.engine.step.engine import Engine
 
     step = Engine.step
     monkeypatch.setattr(Engine, "step", lambda self, number, batch: (steps.append(number), step(self, number, batch)))
@@ -42,7 +42,7 @@ def test_stops_when_the_held_out_references_no_longer_come_closer(monkeypatch):
 
 
 def test_early_stop_returns_the_weights_that_came_closest(monkeypatch):
-    from restorekit.engine import earlystop as module
+    from restorekit.engine.adapt import earlystop as module
 
     seen = []
     look = module.EarlyStop.look
@@ -87,7 +87,7 @@ def test_time_budget_counts_from_the_call(monkeypatch):
 @pytest.fixture
 def steps_done(monkeypatch):
     """The numbers of the steps that the engine makes."""
-    from restorekit.engine.engine import Engine
+    from restorekit.engine.step.engine import Engine
 
     step, done = Engine.step, []
     monkeypatch.setattr(Engine, "step", lambda self, number, batch: (done.append(number), step(self, number, batch)))
@@ -122,7 +122,7 @@ def test_without_rain_a_budget_that_ends_too_early_gives_the_input():
 
 
 def test_a_network_counts_after_enough_steps_and_when_it_did_all_of_them(monkeypatch, capsys):
-    from restorekit.engine import earlystop as module
+    from restorekit.engine.adapt import earlystop as module
     from restorekit.engine.notices import notice_once
 
     notice_once.cache_clear()
@@ -161,7 +161,7 @@ def test_tiny_images_are_learned(size):
 
 
 def test_large_image_is_learned_in_crops(monkeypatch):
-    from restorekit.engine.engine import Engine
+    from restorekit.engine.step.engine import Engine
 
     sizes = []
     step = Engine.step

@@ -13,7 +13,7 @@ from restorekit_rain2avoid.separation import SeparationSettings, separate
 
 from restorekit.data.builtin import photos
 from restorekit.errors import DataError, RecipeError
-from restorekit.types import Batch
+from restorekit.interface import Batch
 
 _spec = importlib.util.spec_from_file_location("rain_scenes", Path(__file__).with_name("rain_scenes.py"))
 scenes = importlib.util.module_from_spec(_spec)

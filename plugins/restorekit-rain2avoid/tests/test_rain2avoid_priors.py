@@ -12,7 +12,7 @@ from restorekit_rain2avoid.nss import candidate_bands, expectation
 from restorekit_rain2avoid.priors import LDGP, NSS, to_8bit
 
 from restorekit.errors import DataError, RecipeError
-from restorekit.types import Batch
+from restorekit.interface import Batch
 
 
 def rainy(count=1, height=96, width=112, seed=0):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from restorekit.errors import RecipeError
-from restorekit.types import Output, SizeRule
+from restorekit.interface import Output, SizeRule
 from restorekit_remaen.blocks import MAEB, ConvGRU, Responding, SqueezeExcitation, leaky
 
 EXTRACTING = 4

@@ -18,8 +18,8 @@ from restorekit.data.synthesis.raindrops import RaindropSettings, add_drops
 from restorekit.data.synthesis.streaks import PRESETS as STREAK_PRESETS
 from restorekit.data.synthesis.streaks import STREAK_MASK_THRESHOLD, StreakSettings, add_streaks
 from restorekit.errors import PluginError, UnknownNameError, closest
+from restorekit.interface import Synthesizer
 from restorekit.plugin.registry import create
-from restorekit.types import Synthesizer
 
 __all__ = [
     "DROP_PRESETS",

@@ -12,7 +12,7 @@ import torch
 from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
-from restorekit.random import uniform
+from restorekit.keyed import uniform
 
 SIGMA = (1.0, 6.0)  # pixels
 RAMP = (0.1, 0.6)  # half-diagonals that the way from sharp to soft takes

@@ -15,7 +15,7 @@ from restorekit.restoring.video.clip import VideoProgress, VideoReport
 from restorekit.restoring.video.names import ANIMATIONS, partial_of
 
 if TYPE_CHECKING:
-    from restorekit.restore.restorer import BaseRestorer
+    from restorekit.restoring.restorer import BaseRestorer
 
 # Frames are whole pictures here: a WebP as good as a restored photograph's, a PNG that draws each over the last.
 _SETTINGS: dict[str, dict[str, Any]] = {

@@ -14,7 +14,7 @@ from restorekit.restoring.video.names import ANIMATIONS, CONTAINERS, is_animatio
 from restorekit.restoring.video.options import VideoOptions
 
 if TYPE_CHECKING:
-    from restorekit.restore.restorer import BaseRestorer
+    from restorekit.restoring.restorer import BaseRestorer
 
 VideoProgress = Callable[[int, int | None], None]
 """Called after each frame with how many are finished and how many there are (None where the clip does not say)."""

@@ -28,7 +28,7 @@ from restorekit.restoring.video.source import Clip, Frame, open_clip
 from restorekit.version import __version__
 
 if TYPE_CHECKING:
-    from restorekit.restore.restorer import BaseRestorer
+    from restorekit.restoring.restorer import BaseRestorer
 
 _AHEAD = 2  # frames that wait between decoding and computing, and between computing and encoding
 

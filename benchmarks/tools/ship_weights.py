@@ -1,0 +1,196 @@
+"""Put a finished training run into its plugin as shipped weights: safetensors, recipe, manifest, model card.
+
+    python benchmarks/tools/ship_weights.py runs/remaen runs/pix2pix --photos ../shared/data/clean
+    python benchmarks/tools/ship_weights.py runs/remaen runs/pix2pix --summary benchmark-a/summary.json --summary ...
+
+The first call writes the weights; the second renews the cards with what benchmarks measured. The commands that made a
+run stand in its ``command.txt``, and go into the card. Weights are stored in
+float16 when that changes the mean PSNR of the built-in test images by less than 0.01 dB.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+from torch import nn
+
+from restorekit.data.leaks import find_leaks
+from restorekit.data.sets import ImageSet, resolve
+from restorekit.engine.run.folder import FACTS, STATUS, RunFolder
+from restorekit.errors import DataError
+from restorekit.metrics.quality import score_image
+from restorekit.plugin.registry import registry
+from restorekit.recipe import Recipe, to_toml
+from restorekit.recipe.check import model_recipe
+from restorekit.recipe.toml import read_recipe_file
+from restorekit.restoring.load import width_label
+from restorekit.restoring.restorer import Restorer
+from restorekit.weights.files import halved, load_weights, save_weights
+from restorekit.weights.find import find_weights
+from restorekit.weights.manifest import add_to_manifest, folder_of
+
+HALF_TOLERANCE = 0.01  # dB
+BUILTIN = {"raindrop": "raindrop@builtin", "rain-streak": "rain100l@builtin"}
+COMMAND = "command.txt"
+LICENCE = "CC-BY-NC-4.0"
+DATA_LICENCES = {
+    "bsds": "BSDS500: non-commercial research and education",
+    "kodak": "Kodak: unrestricted usage",
+    "cc0": "13 landscapes and cities: CC0",
+    "urban100": "Urban100: no licence stated",
+    "sunhays80": "Sun-Hays 80: no licence stated",
+}
+
+
+def _build(recipe: Recipe) -> nn.Module:
+    from restorekit.engine.step.task import build_generator
+
+    return build_generator(recipe)
+
+
+def _psnr(network: nn.Module, images: ImageSet) -> float:
+    restorer = Restorer(network, device="cpu", precision="fp32")
+    values = [score_image(restorer.restore(s.degraded), s.clean, ["rgb"])["psnr-rgb"] for s in images]
+    return sum(values) / len(values)
+
+
+def _half_is_enough(network: nn.Module, recipe: Recipe) -> tuple[bool, float]:
+    """Return whether float16 storage keeps the PSNR, and the difference in dB."""
+    images = resolve(BUILTIN[recipe.task]).subset(range(0, 18, 3))
+    rounded = _build(recipe)
+    rounded.load_state_dict(halved(network))
+    difference = _psnr(rounded, images) - _psnr(network, images)
+    return abs(difference) < HALF_TOLERANCE, difference
+
+
+def check_backgrounds(photos: Path) -> int:
+    """Return how many photographs there are. Raises `DataError` when one looks like a built-in test image."""
+    count = 0
+    for folder in sorted(path for path in photos.iterdir() if path.is_dir()):
+        images = resolve(folder)
+        count += len(images)
+        for name in BUILTIN.values():
+            leaks = find_leaks(images, resolve(name))
+            if leaks:
+                raise DataError(f"{folder}: {leaks[0]} looks like a built-in test image; leave it out of training")
+    return count
+
+
+def ship(run: Path, checked: int) -> Path:
+    """Write weights, recipe and manifest into the plugin; returns the folder."""
+    recipe = read_recipe_file(run / "recipe.toml")
+    component = registry().find("model", recipe.name)
+    folder = folder_of(component.entry.weights)
+    folder.mkdir(exist_ok=True)
+    network = _build(recipe)
+    found = find_weights(component, run).path
+    load_weights(found, network)
+    half, difference = _half_is_enough(network, recipe)
+    facts = {"restorekit.model": recipe.name, "restorekit.license": LICENCE}
+    save_weights(folder / f"{recipe.name}.safetensors", network, recipe, facts, half=half)
+    (folder / f"{recipe.name}.toml").write_text(to_toml(recipe), encoding="utf-8")
+    add_to_manifest(folder, recipe.name, f"{recipe.name}.safetensors")
+    notes = {
+        "storage": f"{'float16' if half else 'float32'} (float16 changes PSNR by {difference:+.4f} dB)",
+        "checked": checked,
+        "step": "last step" if found.stem == "last" else "best evaluation",
+    }
+    RunFolder(run).write_json("shipped.json", notes)
+    return folder
+
+
+def _licences(commands: list[str]) -> str:
+    """Return the licences of the folders of photographs that the commands name."""
+    return "; ".join(text for name, text in DATA_LICENCES.items() if any(f"/{name} " in line for line in commands))
+
+
+def _data_kind(recipe: Recipe) -> str:
+    if recipe.data.synthesis:
+        return "clean photographs, degraded on the fly by the synthesizer"
+    return "photographs with synthetic rain; their clean originals were not used"
+
+
+def _gain_rows(summary: dict[str, Any], model: str) -> Iterator[str]:
+    for row in summary["rows"]:
+        if row["model"] != model or row["state"] != "done":
+            continue
+        for measure, gain in row["gains"].items():
+            if measure.startswith("psnr"):
+                mean = row["means"][measure]["mean"]
+                yield (
+                    f"| {summary['dataset']} | {row['images']} | {measure.removeprefix('psnr-')} | {mean:.2f} |"
+                    f" {gain['mean']:+.2f} [{gain['low']:+.2f}, {gain['high']:+.2f}] | {row['share_worse']:.0%} |"
+                )
+
+
+def write_card(run: Path, summaries: list[Path]) -> Path:
+    """Write the model card beside the weights; returns its path."""
+    folder = RunFolder(run)
+    recipe = read_recipe_file(run / "recipe.toml")
+    facts, status, notes = (folder.read_json(name) for name in (FACTS, STATUS, "shipped.json"))
+    full = model_recipe(registry(), recipe.name)
+    rows = [line for path in summaries for line in _gain_rows(json.loads(path.read_text()), recipe.name)]
+    commands = (run / COMMAND).read_text(encoding="utf-8").strip().splitlines()
+    card = f"""# {recipe.name}: shipped weights
+
+- Network: `{recipe.generator.name}`, {width_label(recipe, full)}; recipe `{recipe.digest()}` in `{recipe.name}.toml`.
+- Storage: {notes["storage"]}.
+- Licence of these weights: {LICENCE}, because of the photographs that they learned from.
+- Trained with restorekit {facts["version"]} on {facts["data"]["images"]} {_data_kind(recipe)}
+  ({facts["data"]["label"]}).
+- {status["step"]} steps (of the last command below; its {notes["step"]} is what ships)
+  in {status["seconds"] / 60:.0f} minutes on {facts["device"]}
+  ({platform.machine()}, {facts["precision"]}), torch {torch.__version__.split("+")[0]}, seed {recipe.seed}.
+- Licences of the photographs, as stated: {_licences(commands)}.
+- Background-disjoint from every built-in test image: perceptual hashes of {notes["checked"]} photographs compared.
+- Perceptual (VGG16) term: {"in use" if "perceptual" in recipe.losses else "not used; its weights could not be had"}.
+
+Trained by, from the repository's root:
+
+{chr(10).join(f"    {line.strip()}" for line in commands)}
+
+## Measured
+
+Gain over the degraded input in dB, with the 95 % bootstrap interval of the paired mean.
+
+| data set | images | protocol | PSNR | gain | worse than input |
+|---|---|---|---|---|---|
+{chr(10).join(rows)}
+
+## Use and limits
+
+For removing {"raindrops on glass" if recipe.task == "raindrop" else "rain streaks"} from photographs, and as a first
+row of comparisons. Small and trained briefly: large drops and dense rain are only weakened, and fine texture may be
+softened. Built-in sets are synthetic, and their scores cannot be compared with published ones. Pictures of good and bad
+cases: `docs/models/` of the repository.
+"""
+    target = folder_of(registry().find("model", recipe.name).entry.weights) / f"{recipe.name}.md"
+    target.write_text(card, encoding="utf-8")
+    return target
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option(
+    "--photos",
+    type=click.Path(path_type=Path, exists=True),
+    help="Folder of the folders that were trained on: checked by hash, and the weights are written.",
+)
+@click.option("--summary", "summaries", multiple=True, type=click.Path(path_type=Path, exists=True))
+def main(runs: tuple[Path, ...], photos: Path | None, summaries: tuple[Path, ...]) -> None:
+    """Ship RUNS with their plugins, or renew their cards from benchmark summaries."""
+    checked = check_backgrounds(photos) if photos else 0
+    for run in runs:
+        if photos:
+            click.echo(str(ship(run, checked)))
+        click.echo(str(write_card(run, list(summaries))))
+
+
+if __name__ == "__main__":
+    main()

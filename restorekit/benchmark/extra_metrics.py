@@ -1,0 +1,115 @@
+"""Metrics beyond PSNR and SSIM, of the core or of a plugin, on the 8-bit images that a benchmark keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from restorekit.benchmark.progress import Progress
+from restorekit.benchmark.records import Row
+from restorekit.benchmark.samples import Pixels, Samples
+from restorekit.errors import PluginError, RecipeError, RestorekitError
+from restorekit.plugin.registry import create
+from restorekit.recipe.overrides import parse_assignment
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from restorekit.interface import Metric
+
+
+@dataclass(frozen=True)
+class Further:
+    """One metric. `id`: its name, with the settings that were given, as it stands in tables."""
+
+    id: str
+    metric: Metric
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Which direction is better."""
+        return bool(self.metric.higher_is_better)
+
+    def score(self, restored_HWC: Pixels, clean_HWC: Pixels) -> float:
+        """Return the score of an 8-bit image. Raises `PluginError` when the metric fails or gives no number."""
+        import torch
+
+        try:
+            with torch.no_grad():
+                value = self.metric(_planes(restored_HWC), _planes(clean_HWC))
+            return float(value.reshape(1)[0])
+        except RestorekitError:
+            raise
+        except Exception as error:  # a plugin may raise anything
+            raise PluginError(
+                f"metric {self.id!r} failed on an image of {clean_HWC.shape[1]}x{clean_HWC.shape[0]} pixels"
+                f" ({type(error).__name__}: {error}); what was restored is kept, run again without it"
+            ) from error
+
+
+def further_metrics(names: Sequence[str], assignments: Iterable[str] = ()) -> list[Further]:
+    """Return the metrics called `names`, built with ``NAME.SETTING=VALUE`` assignments.
+
+    Raises `UnknownNameError`, `RecipeError` for an assignment to another metric, or `PluginError` for a metric that
+    cannot be built or does not say how its scores are read.
+    """
+    settings: dict[str, dict[str, Any]] = {name: {} for name in names}
+    for text in assignments:
+        path, value = parse_assignment(text)
+        if len(path) != 2 or path[0] not in settings:
+            raise RecipeError(
+                f"{text!r} sets no metric that was asked for; write METRIC.SETTING=VALUE with one of:"
+                f" {', '.join(settings) or 'none, give --metric first'}"
+            )
+        settings[path[0]][path[1]] = value
+    return [Further(_id(name, given), _built(name, given)) for name, given in settings.items()]
+
+
+def _built(name: str, settings: Mapping[str, Any]) -> Metric:
+    metric: Metric = create("metric", name, **settings)
+    missing = [attribute for attribute in ("higher_is_better", "unit") if not hasattr(metric, attribute)]
+    if missing:
+        raise PluginError(f"metric {name!r} has no {' and no '.join(missing)}; tables need both, tell its author")
+    return metric
+
+
+def _id(name: str, settings: Mapping[str, Any]) -> str:
+    given = ", ".join(f"{key}={value}" for key, value in settings.items())
+    return f"{name} ({given})" if given else name
+
+
+def _planes(pixels_HWC: Pixels) -> Tensor:
+    import torch
+
+    return torch.tensor(pixels_HWC).movedim(-1, 0)[None].float() / 255
+
+
+def try_out(metrics: Iterable[Further], samples: Samples) -> None:
+    """Measure the first degraded image, so that a metric that cannot (such as for want of weights) says so at once."""
+    for metric in metrics:
+        first = samples[0]
+        if first.clean is not None:
+            metric.score(first.degraded, first.clean)
+
+
+def measure(
+    metrics: Sequence[Further],
+    rows: Sequence[Row],
+    samples: Samples,
+    pictures: Callable[[str, str], Pixels | None],
+    progress: Progress,
+) -> None:
+    """Add the scores of `metrics` to every image of `rows` that was scored at all."""
+    for row in rows if metrics else ():
+        if row.state not in ("input", "done"):
+            continue
+        progress.start(f"{row.facts.model}: {', '.join(m.id for m in metrics)}", len(row.images))
+        for index, record in enumerate(row.images):
+            sample = samples.named(record.image)
+            pixels = sample.degraded if row.state == "input" else pictures(row.facts.model, record.image)
+            if sample.clean is not None and pixels is not None:
+                found = {m.id: m.score(pixels, sample.clean) for m in metrics}
+                row.images[index] = replace(record, scores={**record.scores, **found})
+            progress.advance()
+        progress.finish("done", "")

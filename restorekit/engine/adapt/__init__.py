@@ -1,0 +1,1 @@
+"""Learning the one image that is to be restored."""

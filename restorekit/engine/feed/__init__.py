@@ -1,0 +1,1 @@
+"""Batches: order, crops, references, and images that cannot be read."""

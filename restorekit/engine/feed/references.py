@@ -1,0 +1,41 @@
+"""Priors that look at a whole image once: their references, cut along with every crop."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from restorekit.data.crops import Pixels, Referencer
+from restorekit.engine.feed.order import sample_key
+from restorekit.engine.step.contracts import expect
+from restorekit.engine.step.task import per_image_prior
+from restorekit.errors import PluginError
+from restorekit.interface import Batch
+
+
+def referencer_of(prior: nn.Module | None, device: torch.device) -> Referencer | None:
+    """Return a function from an image [H, W, 3] uint8 and its index to references [K, H, W, 3] uint8, or None.
+
+    That function raises `PluginError` when the prior gives anything else.
+    """
+    if prior is None or not per_image_prior(prior):
+        return None
+
+    @torch.no_grad()
+    def references(image: Pixels, index: int) -> Pixels:
+        key = sample_key(0, index)
+        own = getattr(prior, "references", None)
+        if callable(own):  # the prior works in uint8 itself, in a quarter of the memory
+            return np.ascontiguousarray(own(image, key))
+        degraded = torch.tensor(image, device=device).movedim(-1, 0)[None].float() / 255
+        found = expect(prior(Batch(degraded, key=torch.tensor([key]))), Batch, "the prior")
+        if found.references is None or found.mask is not None:
+            raise PluginError(
+                "the prior has per_image=True and must give references, and nothing else; a prior that gives a mask"
+                " is asked for each batch, without per_image"
+            )
+        quantised = (found.references[0] * 255).round().clamp(0, 255).to(torch.uint8)
+        return np.ascontiguousarray(quantised.movedim(1, -1).cpu().numpy())
+
+    return references

@@ -1,0 +1,1 @@
+"""One run: its folder, loop, logs, evaluation and end."""

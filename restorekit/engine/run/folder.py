@@ -1,0 +1,118 @@
+"""The run folder: what it holds, and whether a run may go on in it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+from torch import nn
+
+from restorekit.engine.notices import notice
+from restorekit.engine.run.checkpoint import load_checkpoint, remove_leftovers, save_checkpoint, write_atomically
+from restorekit.engine.step.engine import Engine
+from restorekit.errors import TrainingError
+from restorekit.jsonfile import read_table
+from restorekit.recipe import Recipe, to_toml
+from restorekit.recipe.toml import read_recipe_file
+from restorekit.weights.files import save_weights
+
+IDENTITY = ("data", "validation", "init")  # facts that must not change within a run
+RECIPE, FACTS, STATUS, LOCK = "recipe.toml", "run.json", "status.json", ".lock"
+
+
+def _of_a_start(path: Path) -> bool:
+    """Whether a file is what a run that was killed while it started has left."""
+    return path.name == FACTS or path.name.endswith(".part")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of one run: recipe, facts, checkpoints, weights, logs, samples, curves."""
+
+    path: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the opaque states for resuming are."""
+        return self.path / "checkpoints"
+
+    def open(self, recipe: Recipe, facts: dict[str, Any]) -> FileLock:
+        """Start the folder, or check that the same run is to go on in it; return the lock that keeps others out.
+
+        Raises `TrainingError` listing the fields that differ, or when the folder cannot be used, or is in use.
+        """
+        known = self.path / RECIPE
+        if known.exists():
+            self._same(read_recipe_file(known), recipe, facts)
+            lock = self._lock()
+            remove_leftovers(self.path)
+            return lock
+        if self.path.exists() and not self.path.is_dir():
+            raise TrainingError(f"{self.path} is a file; give a folder with -o")
+        if self.path.exists() and any(not _of_a_start(p) for p in self.path.iterdir()):
+            raise TrainingError(
+                f"{self.path} is not empty and holds no run; give another folder with -o, or empty this one"
+            )
+        self.write_json(FACTS, facts)  # first: the recipe is what marks a folder as a run
+        write_atomically(known, lambda beside: beside.write_text(to_toml(recipe), encoding="utf-8"))
+        return self._lock()
+
+    def _lock(self) -> FileLock:
+        lock = FileLock(self.path / LOCK)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise TrainingError(
+                f"another process is training in {self.path}; wait until it ends, or give another folder with -o"
+            ) from error
+        except (OSError, NotImplementedError) as error:
+            notice(f"{self.path} cannot be locked ({error}); see to it that no other process trains in it")
+        return lock
+
+    def _same(self, known: Recipe, recipe: Recipe, facts: dict[str, Any]) -> None:
+        differences = known.difference(recipe)
+        before = self.read_json(FACTS)
+        for key in IDENTITY:
+            if before.get(key) != facts.get(key):
+                differences.append(f"{key}: {before.get(key)} -> {facts.get(key)}")
+        if differences:
+            raise TrainingError(
+                f"{self.path} holds a run of another recipe; these fields differ: {'; '.join(differences)}. Give"
+                " the same settings to go on with it, or another folder with -o"
+            )
+
+    def write_json(self, name: str, values: dict[str, Any]) -> None:
+        """Write one of the small JSON files."""
+        text = json.dumps(values, indent=2, sort_keys=True) + "\n"
+        write_atomically(self.path / name, lambda beside: beside.write_text(text, encoding="utf-8"))
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Read one of the small JSON files; empty when it is absent. Raises `DataError` when it is damaged."""
+        return read_table(self.path / name)
+
+    def save_weights(self, name: str, network: nn.Module, recipe: Recipe, facts: dict[str, str]) -> Path:
+        """Write the public artefact ``weights/NAME.safetensors``."""
+        path = self.path / "weights" / f"{name}.safetensors"
+        write_atomically(path, lambda beside: save_weights(beside, network, recipe, facts))
+        return path
+
+    def save(self, step: int, engine: Engine, progress: dict[str, Any], *, main: bool) -> None:
+        """Write a checkpoint and the last weights; every process takes part, the main one writes."""
+        state = engine.state_dict()
+        if main:
+            save_checkpoint(self.checkpoints, step, {"engine": state, "progress": progress})
+            self.save_weights("last", engine.best_generator, engine.recipe, {"restorekit.step": str(step)})
+
+    def resume(self, engine: Engine) -> tuple[int, dict[str, Any]]:
+        """Load the main process's newest checkpoint; returns its step and progress, (0, {}) without one."""
+        runtime = engine.runtime
+        place = torch.device("cpu") if runtime.many else runtime.device  # from where it can be sent to any process
+        state = runtime.from_main(lambda: load_checkpoint(self.checkpoints, place))
+        if state is None:
+            return 0, {}
+        engine.load_state_dict(state["engine"])
+        return int(state["step"]), dict(state["progress"])

@@ -1,0 +1,114 @@
+"""The run's numbers: CSV and TensorBoard always, other trackers through hooks."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch.utils.tensorboard import SummaryWriter
+
+from restorekit.engine.notices import notice
+from restorekit.engine.run.checkpoint import write_atomically
+from restorekit.plugin.registry import Registry
+
+TRAINING, VALIDATION = "log.csv", "validation.csv"
+
+
+def _numbers(row: Mapping[str | None, Any]) -> dict[str, float] | None:
+    """Return a row's values, or None for a row that a killed process has left unfinished."""
+    try:
+        values = {key: float(value) for key, value in row.items() if key is not None and value}
+    except (TypeError, ValueError):
+        return None
+    return values if "step" in values and None not in row else None
+
+
+def read_rows(path: Path) -> list[dict[str, float]]:
+    """Return the rows of one of the run's CSV files; empty cells and unfinished rows are left out."""
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = [_numbers(row) for row in csv.DictReader(file)]
+    return [row for row in rows if row is not None]
+
+
+class _Csv:
+    """A CSV file whose columns may grow; rows behind a resumed step are dropped first."""
+
+    def __init__(self, path: Path, resume_step: int) -> None:
+        self.path = path
+        # a run that starts anew measures step 0 again
+        kept = [row for row in read_rows(path) if row["step"] <= resume_step] if resume_step else []
+        self.rows = [{**row, "step": int(row["step"])} for row in kept]
+        self.columns: list[str] = list(dict.fromkeys(key for row in self.rows for key in row))
+        if path.exists():
+            self._rewrite()
+
+    def _fill(self, path: Path) -> None:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, self.columns)
+            writer.writeheader()
+            writer.writerows(self.rows)
+
+    def _rewrite(self) -> None:
+        write_atomically(self.path, self._fill)
+
+    def append(self, row: dict[str, float]) -> None:
+        self.rows.append(row)
+        new = [key for key in row if key not in self.columns]
+        if new:
+            self.columns += new
+            self._rewrite()
+            return
+        with self.path.open("a", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, self.columns).writerow(row)
+
+
+class Logs:
+    """Writes what a run measures; used on the main process only."""
+
+    def __init__(self, run: Path, registry: Registry, recipe: Mapping[str, Any], resume_step: int) -> None:
+        self.run = run
+        self.registry = registry
+        self._open(resume_step)
+        self.call("run_started", run=run, recipe=dict(recipe))
+
+    def _open(self, step: int) -> None:
+        self._training = _Csv(self.run / TRAINING, step)
+        self._validation = _Csv(self.run / VALIDATION, step)
+        self._board = SummaryWriter(str(self.run / "tensorboard"), purge_step=step + 1)
+
+    def rewind(self, step: int) -> None:
+        """Drop what was logged behind `step`, to which the run has gone back."""
+        self._board.close()
+        self._open(step)
+
+    def call(self, hook: str, **arguments: Any) -> None:
+        """Call a tracker hook of every plugin; one that fails is named, and does not stop the run."""
+        for implementation in getattr(self.registry.manager.hook, hook).get_hookimpls():
+            try:
+                wanted = {name: arguments[name] for name in implementation.argnames}
+                implementation.function(**wanted)
+            except Exception as error:
+                notice(f"hook {hook} of plugin {implementation.plugin_name!r} failed: {error}")
+
+    def _write(self, table: _Csv, step: int, values: Mapping[str, float]) -> None:
+        table.append({"step": step, **values})
+        for name, value in values.items():
+            self._board.add_scalar(name, value, step)
+        self.call("step_logged", run=self.run, step=step, values=dict(values))
+
+    def training(self, step: int, values: Mapping[str, float]) -> None:
+        """Log what training measured up to `step`."""
+        self._write(self._training, step, values)
+
+    def validation(self, step: int, values: Mapping[str, float]) -> None:
+        """Log the validation scores after `step`."""
+        self._write(self._validation, step, {f"val/{name}": value for name, value in values.items()})
+
+    def finish(self, step: int, completed: bool) -> None:
+        """Tell the trackers that the run has stopped, and close the files."""
+        self.call("run_finished", run=self.run, step=step, completed=completed)
+        self._board.close()

@@ -1,0 +1,87 @@
+"""What is worth a warning before a run starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from restorekit.data.imageset import ImageSet
+from restorekit.data.leaks import find_leaks
+from restorekit.data.pairing import listing
+from restorekit.engine.notices import notice
+from restorekit.engine.step.batchnorm import BATCH_NORMS, SyncedBatchNorm
+from restorekit.errors import DataError
+from restorekit.recipe import Recipe
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+MOST_HASHED = 500  # images: some seconds of reading; beyond, `restorekit data check` does it once
+
+
+def _backgrounds(images: ImageSet) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    for index in range(len(images)):
+        try:
+            sample = images.read(index)
+        except DataError:  # reported, with the file's name, by whoever trains or evaluates on it
+            continue
+        yield sample.name, sample.degraded if sample.clean is None else sample.clean
+
+
+def warn_of_leaks(images: ImageSet, validation: ImageSet | None) -> None:
+    """Warn when backgrounds of the validation set are trained on. Large sets are not looked through."""
+    if validation is None or len(images) + len(validation) > MOST_HASHED:
+        return
+    leaks = find_leaks(_backgrounds(images), _backgrounds(validation))
+    if leaks:
+        first = leaks[0]
+        seen = len({leak.test for leak in leaks})
+        notice(
+            f"{seen} of {len(validation)} validation images look like images that are trained on (such as"
+            f" {first.test!r} like {first.train!r}, {first.distance} of 64 bits apart), so that validation will"
+            " flatter the model; give another set with --val, or take the doubles out"
+        )
+
+
+def warn_of_batch(recipe: Recipe, images: ImageSet) -> None:
+    """Warn when one batch holds more samples than there are images."""
+    if recipe.data.batch > len(images):
+        notice(
+            f"data.batch is {recipe.data.batch} and there are {len(images)} images, so that every step shows some"
+            f" image more than once; with --set data.batch={len(images)} none would be"
+        )
+
+
+def warn_of_splitting(recipe: Recipe, networks: Mapping[str, nn.Module], processes: int) -> None:
+    """Warn when a batch is split and a network looks at the whole of it: the result depends on the split."""
+    if processes * recipe.accumulate == 1:
+        return
+    kinds = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
+    modules = [m for network in networks.values() for m in network.modules() if isinstance(m, kinds)]
+    if recipe.accumulate == 1:  # its statistics are those of all processes
+        modules = [m for m in modules if not isinstance(m, SyncedBatchNorm)]
+    if not modules:
+        return
+    found = ", ".join(sorted({type(m).__name__ for m in modules}))
+    helped = processes > 1 and any(type(m) in BATCH_NORMS for m in modules)
+    remedy = "; sync_batch_norm=true lets batch norm see all processes' parts" if helped else ""
+    notice(
+        f"recipe {recipe.name!r} uses {found}, which see each process's and micro-batch's part alone: over"
+        f" {processes} x {recipe.accumulate} parts its results differ from those of a whole batch{remedy}"
+    )
+
+
+def warn_of_start(weights: Path, generator: nn.Module, rest: Sequence[str]) -> None:
+    """Warn when weights to start from fit the generator in part only: `rest` names what starts anew."""
+    if not rest:
+        return
+    count = len(generator.state_dict())
+    notice(
+        f"{weights} fits {count - len(rest)} of the {count} tensors of {type(generator).__name__}; these start anew:"
+        f" {listing(rest)}. If they should not, give the generator the settings of the weights, such as"
+        " --set generator.width=16"
+    )

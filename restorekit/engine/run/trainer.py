@@ -1,0 +1,311 @@
+"""One run in progress: engine, data, logs and folder together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from filelock import FileLock
+
+from restorekit.data.crops import CropSource
+from restorekit.data.imageset import ImageSet
+from restorekit.devices import device_name
+from restorekit.engine.feed.badimages import BadImages
+from restorekit.engine.feed.batches import Feed
+from restorekit.engine.feed.order import sample_key
+from restorekit.engine.feed.references import referencer_of
+from restorekit.engine.notices import notice
+from restorekit.engine.run.evaluation import evaluate
+from restorekit.engine.run.folder import IDENTITY, STATUS, RunFolder
+from restorekit.engine.run.logs import Logs
+from restorekit.engine.run.options import OnStep, Options, RunResult
+from restorekit.engine.run.pictures import save_curves, save_samples
+from restorekit.engine.run.precautions import warn_of_batch, warn_of_leaks, warn_of_splitting, warn_of_start
+from restorekit.engine.run.profiling import Profiler
+from restorekit.engine.run.remedies import action_for, describe, remedy
+from restorekit.engine.run.stopping import StopRequest
+from restorekit.engine.runtime import Runtime
+from restorekit.engine.step.engine import Engine
+from restorekit.engine.step.nonfinite import Trouble
+from restorekit.engine.step.replay import find_culprit
+from restorekit.engine.step.task import size_rule_of
+from restorekit.errors import DataError, RecipeError, TrainingError
+from restorekit.interface import SizeRule
+from restorekit.plugin.registry import registry
+from restorekit.recipe import Recipe
+from restorekit.recipe.check import check_recipe
+from restorekit.recipe.model import flatten
+from restorekit.version import __version__
+from restorekit.weights.manifest import file_sha256
+
+COMPILE_STEPS = 2000  # below this, compiling costs more than it saves
+_SALT = 2**40  # sample numbers that no run reaches
+
+Item = TypeVar("Item")
+
+
+def _timed(items: Iterator[Item]) -> Iterator[tuple[float, Item]]:
+    """Yield each item with the seconds that were waited for it."""
+    while True:
+        started = time.monotonic()
+        try:
+            item = next(items)
+        except StopIteration:
+            return
+        yield time.monotonic() - started, item
+
+
+def _brings_masks(images: ImageSet) -> bool:
+    try:
+        return images.read(0).mask is not None
+    except DataError:  # said when it is its turn
+        return False
+
+
+class Trainer:
+    """Trains one recipe in one run folder; `run` goes on from the newest checkpoint in it."""
+
+    def __init__(
+        self, recipe: Recipe, images: ImageSet, validation: ImageSet | None, run: Path, options: Options
+    ) -> None:
+        check_recipe(recipe, registry(), paired=images.paired, masks=_brings_masks(images))
+        self.recipe, self.validation, self.options = recipe, validation, options
+        self.runtime = Runtime(options.device, recipe.precision)
+        self.runtime.check_batch(recipe.data.batch, recipe.accumulate)
+        self.folder = RunFolder(run)
+        self._lock: FileLock | None = None  # on the main process, until `close`
+        self._open(self._facts(images))
+        self.engine = Engine(recipe, self.runtime, compiled=self._compiled())
+        self.bad = BadImages(options.on_bad_image, len(images))
+        self.feed = self._feed(images)
+        self.step, progress = self.folder.resume(self.engine)
+        self.best: dict[str, float] = progress.get("best", {})
+        self.seconds: float = progress.get("seconds", 0.0)
+        self.evaluated: int = progress.get("evaluated", -1)
+        self.rollbacks: int = progress.get("rollbacks", 0)
+        self._salt()
+        if self.step == 0 and options.init:
+            warn_of_start(options.init, self.engine.generator, self.engine.start_from(options.init))
+        if self.step == 0 and self.runtime.main:
+            warn_of_batch(recipe, images)
+            warn_of_splitting(recipe, self.engine.task.networks, self.runtime.share.world)
+            warn_of_leaks(images, validation)
+        self.logs = Logs(run, registry(), recipe.plain(), self.step) if self.runtime.main else None
+        self.profiler = Profiler(run / "trace.json", self.runtime.device) if self._profiled() else None
+        self._stop = StopRequest()
+
+    def _open(self, facts: dict[str, Any]) -> None:
+        """Open the run folder on the main process; every process raises what that one meets."""
+        known = {key: facts[key] for key in IDENTITY}
+        self.runtime.check_alike(flatten({"recipe": self.recipe.plain(), **known}))
+        self.runtime.from_main(lambda: self._claim(facts))
+
+    def _claim(self, facts: dict[str, Any]) -> None:
+        self._lock = self.folder.open(self.recipe, facts)
+
+    def _feed(self, images: ImageSet) -> Feed:
+        rule = size_rule_of(self.engine.generator)
+        self._check_crop(rule)
+        referencer = referencer_of(self.engine.task.prior, self.runtime.device)
+        if referencer:
+            self._check_degraded_first()
+        source = CropSource(images, self.recipe.data, rule, referencer)
+        pin = self.runtime.device.type == "cuda"
+        return Feed(source, self.recipe.seed, self.runtime.share, bad=self.bad, pin=pin)
+
+    def _check_degraded_first(self) -> None:
+        data = self.recipe.data
+        late = "data.synthesis" if data.synthesis else "data.augment.drops" if data.augment.drops else ""
+        if late:
+            raise RecipeError(
+                f"{late} degrades crops, and the prior of {self.recipe.name!r} looks at whole images before that: it"
+                " would see the clean ones. Write degraded images first, with `restorekit data synthesize`, and train"
+                f" on their folder, with {late} left out"
+            )
+
+    def _check_crop(self, rule: SizeRule) -> None:
+        side = self.recipe.data.crop
+        if side and rule.padded(side) != side:
+            raise RecipeError(
+                f"data.crop is {side}; generator {self.recipe.generator.name!r} takes multiples of {rule.multiple}, at"
+                f" least {rule.minimum}. Set data.crop={rule.padded(side)}"
+            )
+
+    def _facts(self, images: ImageSet) -> dict[str, Any]:
+        def identity(item: ImageSet | None) -> dict[str, Any] | None:
+            return None if item is None else {"label": item.label, "images": len(item), "fingerprint": item.fingerprint}
+
+        return {
+            "data": identity(images),
+            "validation": identity(self.validation),
+            "version": __version__,
+            "device": device_name(self.runtime.device),
+            "precision": self.runtime.precision,
+            "init": self.options.init and file_sha256(self.options.init),
+            "processes": self.runtime.share.world,
+        }
+
+    def _compiled(self) -> bool:
+        choice = self.options.compile
+        long = self.recipe.steps >= COMPILE_STEPS and self.runtime.device.type == "cuda"
+        return choice == "on" or (choice == "auto" and long)
+
+    def _profiled(self) -> bool:
+        return self.options.profile and self.runtime.main
+
+    def _salt(self) -> None:
+        """Draw other samples and noise after each rollback: the same ones would end the same way."""
+        seed = sample_key(self.recipe.seed, -_SALT - self.rollbacks) if self.rollbacks else self.recipe.seed
+        self.engine.seed = self.feed.seed = seed
+
+    def run(self, on_step: OnStep) -> RunResult:
+        """Train to the last step, or until a signal or `max_steps` ends it; saves in every case."""
+        last = min(self.recipe.steps, self.options.max_steps or self.recipe.steps)
+        try:
+            with self._stop:
+                self._first(last)
+                code: int | None = None
+                while self.step < last and code is None:
+                    code = self._train(last, on_step)
+                self._log()
+                self._save()
+        finally:
+            if self.profiler:
+                self.profiler.close()
+        report = self.profiler.report() if self.profiler else ""
+        bad = dict(item for found in self.runtime.gather([self.bad.messages]) for item in found.items())
+        completed = self.step >= self.recipe.steps
+        return RunResult(self.folder.path, self.step, completed, 128 + code if code else 0, self.best, bad, report)
+
+    def _first(self, last: int) -> None:
+        """Do what belongs before the next step: an evaluation that a signal cut short, or that of step 0."""
+        if self.step <= last and self.evaluated != self.step and self._due(self.recipe.eval_every, self.recipe.steps):
+            self.evaluate()
+        if self.options.on_nan == "rollback" and self.step == 0:
+            self._save()
+
+    def _train(self, last: int, on_step: OnStep) -> int | None:
+        """Train up to `last`; returns early after a rollback, or with the number of a signal."""
+        started, base = time.monotonic(), self.seconds
+        batches = self.feed.batches(self.step, last)
+        for waited, batch in _timed(batches):
+            self.engine.step(self.step, batch)
+            self.step += 1
+            self.seconds = base + time.monotonic() - started
+            values = self._after_step(last)
+            if values is None:
+                batches.close()
+                return None
+            on_step(self.step, values)
+            if self.profiler:
+                self.profiler.after_step(waited)
+            if code := self.runtime.stop_signal(self._stop.signal, self.step):
+                self._rolled_back()  # what was masked since the last log line is not forgotten
+                return code
+        return None
+
+    def _due(self, every: int, last: int) -> bool:
+        return self.step % every == 0 or self.step == last
+
+    def _after_step(self, last: int) -> dict[str, float] | None:
+        """Log, evaluate and save where it is due; None when the run has gone back to a checkpoint."""
+        values: dict[str, float] = {}
+        due_save = self._due(self.recipe.save_every, last)
+        if due_save or self._due(self.options.log_every, last):
+            if self._rolled_back():
+                return None
+            values = self._log()
+        if self._due(self.recipe.eval_every, self.recipe.steps):
+            values |= self.evaluate()
+        if due_save and self.step < last:  # the last step is saved when the run ends
+            self._save()
+        return values
+
+    def _log(self) -> dict[str, float]:
+        values = self.engine.read_log()
+        if self.logs and values:
+            self.logs.training(self.step, values | self.engine.rates(self.step - 1))
+        return values
+
+    def _rolled_back(self) -> bool:
+        """Look at masked updates, as `on_nan` says. Raises `TrainingError`; True after going back."""
+        policy, fp16 = self.options.on_nan, self.runtime.precision == "fp16"
+        for trouble in self.engine.read_trouble():
+            action = action_for(policy, trouble, fp16=fp16, rollbacks=self.rollbacks)
+            if action == "ignore":
+                continue
+            message = describe(trouble, self._culprit(trouble))
+            if action == "stop":
+                raise TrainingError(f"{message}. {remedy(policy, self.folder.checkpoints)}")
+            if action == "rollback":
+                self._roll_back(message)
+                return True
+            notice(f"{message}; going on without it")
+        return False
+
+    def _culprit(self, trouble: Trouble) -> str:
+        found = find_culprit(self.engine, trouble.phase, trouble.step, self.feed.batch(trouble.step))
+        return next((clause for clause in self.runtime.gather([found]) if clause), "")
+
+    def _roll_back(self, message: str) -> None:
+        self.step, progress = self.folder.resume(self.engine)
+        self.evaluated = progress.get("evaluated", -1)
+        self.rollbacks += 1
+        self._salt()
+        self.engine.forget_log()
+        if self.logs:
+            self.logs.rewind(self.step)
+        notice(f"{message}; going back to step {self.step} and on with other samples (rollback {self.rollbacks})")
+
+    def evaluate(self) -> dict[str, float]:
+        """Score the generator on the validation images, and log and keep what comes of it."""
+        if self.validation is None:
+            return {}
+        network = self.engine.best_generator
+        found = evaluate(
+            network, self.validation, self.recipe, self.runtime, bad=self.bad, stopped=lambda: self._stop.asked
+        )
+        if found is None:  # it is made up for when the run goes on
+            return {}
+        scores, examples = found
+        self.evaluated = self.step
+        if self.logs:
+            save_samples(self.folder.path, self.step, examples)
+            if scores:
+                self.logs.validation(self.step, scores)
+            save_curves([self.folder.path], self.folder.path / "curves.png")
+        self._keep_best(scores)
+        return {f"val/{name}": value for name, value in scores.items()}
+
+    def _keep_best(self, scores: dict[str, float]) -> None:
+        if self.step == 0 and not self.options.init:
+            return  # an untrained network is no candidate
+        for name, value in scores.items():
+            if value > self.best.get(name, float("-inf")):
+                self.best[name] = value
+                if self.runtime.main:
+                    facts = {"restorekit.step": str(self.step), f"restorekit.{name}": f"{value:.4f}"}
+                    self.folder.save_weights(f"best-{name}", self.engine.best_generator, self.recipe, facts)
+
+    def _save(self) -> None:
+        progress = {
+            "best": self.best,
+            "seconds": self.seconds,
+            "evaluated": self.evaluated,
+            "rollbacks": self.rollbacks,
+        }
+        self.folder.save(self.step, self.engine, progress, main=self.runtime.main)
+        if self.runtime.main:
+            completed = self.step >= self.recipe.steps
+            facts = {"step": self.step, "steps": self.recipe.steps, "completed": completed}
+            self.folder.write_json(STATUS, {**facts, **progress, "bad_images": len(self.bad.messages)})
+        self.runtime.wait()
+
+    def close(self) -> None:
+        """Tell the trackers that the run has stopped, and let others into the folder."""
+        if self.logs:
+            self.logs.finish(self.step, self.step >= self.recipe.steps)
+        if self._lock:
+            self._lock.release()

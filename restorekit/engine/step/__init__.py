@@ -1,0 +1,1 @@
+"""One step: the task, its phases, and the update of one network."""

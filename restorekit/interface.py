@@ -1,0 +1,168 @@
+"""What components hand to each other. Importing this module does not import torch.
+
+Every image tensor at a public boundary is ``BCHW``, RGB, float32 in [0, 1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class SizeRule:
+    """The image sizes a generator accepts, in pixels.
+
+    Height and width must be multiples of `multiple` and at least `minimum`. Whoever runs the
+    generator pads to the rule and crops afterwards. A generator states its rule as the attribute
+    ``size_rule``; without one, any size is accepted.
+    """
+
+    multiple: int = 1
+    minimum: int = 1
+
+    def padded(self, size: int) -> int:
+        """Return the smallest accepted size that is not below `size`."""
+        return -(-max(size, self.minimum) // self.multiple) * self.multiple
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch of samples.
+
+    `degraded`: [B, 3, H, W]. `clean`: the same shape, when the data are paired. `mask`: [B, 1, H, W]
+    in {0, 1}, where the image is degraded, when known. `references`: [B, K, 3, H, W], K plausible
+    clean images from a prior. `name`: one file stem per sample. `key`: [B] int64 in [0, 2**31), one
+    random number per sample that depends only on (seed, step, global sample index); randomness in
+    losses must be derived from it, so that a run is the same on any number of processes.
+    """
+
+    degraded: Tensor
+    clean: Tensor | None = None
+    mask: Tensor | None = None
+    references: Tensor | None = None
+    name: tuple[str, ...] = ()
+    key: Tensor | None = None
+
+    def replace(self, **changes: Any) -> Batch:
+        """Return a copy with the given fields changed."""
+        return replace(self, **changes)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
+        """Return the batch with every tensor on `device`."""
+        moved = {
+            f.name: value.to(device, non_blocking=non_blocking)
+            for f in fields(self)
+            if (value := getattr(self, f.name)) is not None and f.name != "name"
+        }
+        return replace(self, **moved)
+
+
+def _each(value: Any, method: str) -> Any:
+    """Call a tensor method on a tensor, or on each of a tuple of them."""
+    if isinstance(value, (tuple, list)):
+        return tuple(_each(item, method) for item in value)
+    return getattr(value, method)()
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a generator returns: the restored `image` [B, 3, H, W], not clipped, and named extras.
+
+    `extras` holds intermediate results that losses may ask for, such as ``attention`` (maps, one per
+    time step), ``scales`` (smaller outputs) or ``stages`` (outputs of earlier stages); each is a tensor
+    or a tuple of tensors. A generator that has none may return the image tensor itself.
+    """
+
+    image: Tensor
+    extras: Mapping[str, Tensor | tuple[Tensor, ...]] = field(default_factory=dict)
+
+    @staticmethod
+    def of(value: Output | Tensor) -> Output:
+        """Wrap a bare image tensor; leave an `Output` as it is."""
+        return value if isinstance(value, Output) else Output(value)
+
+    def float(self) -> Output:
+        """Return the output with every tensor in float32."""
+        return Output(self.image.float(), {k: _each(v, "float") for k, v in self.extras.items()})
+
+    def detach(self) -> Output:
+        """Return the output with every tensor detached from the graph."""
+        return Output(self.image.detach(), {k: _each(v, "detach") for k, v in self.extras.items()})
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a discriminator returns: `logits` [B, ...] (positive means "real") and named extras."""
+
+    logits: Tensor
+    extras: Mapping[str, Tensor | tuple[Tensor, ...]] = field(default_factory=dict)
+
+    def float(self) -> Judgement:
+        """Return the judgement with every tensor in float32."""
+        return Judgement(self.logits.float(), {k: _each(v, "float") for k, v in self.extras.items()})
+
+
+@dataclass(frozen=True)
+class LossInput:
+    """What a loss sees, all in float32.
+
+    A loss is a callable ``loss(seen: LossInput) -> Tensor`` that returns one scalar, unweighted.
+    `fake` is the discriminator's judgement of ``output.image``; `real` that of ``batch.clean``, present
+    only in the discriminator's own losses (a recipe's ``critic_losses``).
+    """
+
+    batch: Batch
+    output: Output
+    fake: Judgement | None = None
+    real: Judgement | None = None
+
+
+class Generator(Protocol):
+    """A ``torch.nn.Module`` that restores: degraded [B, 3, H, W] in [0, 1] -> `Output` or image."""
+
+    def __call__(self, degraded: Tensor) -> Output | Tensor: ...
+
+
+class Discriminator(Protocol):
+    """A ``torch.nn.Module`` that tells clean from restored; it may use the degraded image."""
+
+    def __call__(self, candidate: Tensor, degraded: Tensor) -> Judgement: ...
+
+
+class Prior(Protocol):
+    """A ``torch.nn.Module`` that adds knowledge (a mask, references) to a batch; has no gradients."""
+
+    def __call__(self, batch: Batch) -> Batch: ...
+
+
+class Loss(Protocol):
+    """A ``torch.nn.Module`` that returns one unweighted scalar in float32."""
+
+    def __call__(self, seen: LossInput) -> Tensor: ...
+
+
+class Metric(Protocol):
+    """Scores images one by one: restored, clean [B, 3, H, W] in [0, 1] -> [B] float64."""
+
+    higher_is_better: bool
+    unit: str
+
+    def __call__(self, restored: Tensor, clean: Tensor) -> Tensor: ...
+
+
+class Synthesizer(Protocol):
+    """Degrades clean images, so that a model can learn from photographs without partners.
+
+    clean [B, 3, H, W] in [0, 1], keys [B] int64 -> degraded, like clean, and the mask [B, 1, H, W] in {0, 1} of what is
+    degraded, or None. `preset` is one of its attribute ``presets`` (a tuple of names), or None for its default. All
+    that is random must be derived from a sample's key (`restorekit.keyed.uniform`), never from the global random
+    state. Images may be float32 or float64, and on any device; the result is like them.
+    """
+
+    def __call__(self, clean: Tensor, keys: Tensor, preset: str | None = None) -> tuple[Tensor, Tensor | None]: ...

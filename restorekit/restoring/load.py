@@ -1,0 +1,128 @@
+"""From a model's name to a restorer: its weights, or training on each image where the model adapts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeVar, overload
+
+from PIL import Image
+from torch import Tensor, nn
+
+from restorekit.engine.adapt.learning import adapt
+from restorekit.engine.step.task import build_generator
+from restorekit.errors import WeightsError
+from restorekit.plugin.registry import Component, registry
+from restorekit.recipe import Recipe
+from restorekit.recipe.check import model_recipe
+from restorekit.restoring.restorer import AdaptiveRestorer, BaseRestorer, Budget, Restorer, RestorerInfo, Tile
+from restorekit.weights import WeightsFile, find_weights, weights_state
+from restorekit.weights.files import load_weights, recipe_of
+
+_Kind = TypeVar("_Kind")
+
+
+def width_label(recipe: Recipe, full: Recipe) -> str:
+    """Say in which settings a generator differs from the model's own, such as ``width 8``; else ``full``."""
+    if recipe.generator.name != full.generator.name:
+        return f"generator {recipe.generator.name}"
+    mine, own = recipe.generator.settings, full.generator.settings
+    changed = [f"{k} {mine.get(k, 'default')}" for k in sorted(mine | own) if mine.get(k) != own.get(k)]
+    return ", ".join(changed) or "full"
+
+
+def _without_downloads(recipe: Recipe) -> Recipe:
+    """Return the recipe without pretrained parts: trained weights replace them anyway."""
+    if "pretrained" not in recipe.generator.settings:
+        return recipe
+    generator = recipe.generator.model_copy(update={"pretrained": False, "weights": ""})
+    return recipe.model_copy(update={"generator": generator})
+
+
+def _check_model(component: Component, recipe: Recipe, file: WeightsFile) -> None:
+    """Refuse weights that were trained as another installed model: tables would show them under a wrong name."""
+    others = {c.entry.name for c in registry().components("model")} - {component.entry.name}
+    if recipe.name in others:
+        raise WeightsError(
+            f"{file.path} holds weights of model {recipe.name!r}, not of {component.entry.name!r}; use --model"
+            f" {recipe.name}"
+        )
+
+
+def load_generator(component: Component, file: WeightsFile) -> tuple[nn.Module, Recipe]:
+    """Return the network of a weights file and the recipe that it carries, or else the model's own.
+
+    Raises `WeightsError` when the file is damaged, does not fit or is of another model.
+    """
+    recipe = recipe_of(file.path) or model_recipe(registry(), component.id)
+    _check_model(component, recipe, file)
+    network = build_generator(_without_downloads(recipe))
+    load_weights(file.path, network)
+    return network, recipe
+
+
+def _info(component: Component, recipe: Recipe, weights: str, adaptive: bool, learns: bool = True) -> RestorerInfo:
+    full = model_recipe(registry(), component.id)
+    return RestorerInfo(
+        model=registry().unique_name(component),
+        task=recipe.task,
+        weights=weights,
+        width=width_label(recipe, full),
+        recipe_digest=recipe.digest(),
+        adaptive=adaptive,
+        learns=learns,
+    )
+
+
+def _adaptive(component: Component, device: str, precision: str, budget: Budget | None, **options: Any) -> BaseRestorer:
+    recipe = model_recipe(registry(), component.id)
+
+    def learn(image: Tensor, limit: Budget) -> nn.Module | Tensor:
+        return adapt(recipe, image, device=device, precision=precision, steps=limit.steps, seconds=limit.seconds)
+
+    trained = recipe.adapt is None or recipe.adapt.output == "prediction"
+    network = build_generator(recipe) if trained else None
+    info = _info(component, recipe, "learns each image" if trained else "needs none", adaptive=True, learns=trained)
+    return AdaptiveRestorer(learn, budget, generator=network, device=device, precision=precision, info=info, **options)
+
+
+def load(
+    model: str,
+    weights: str | Path | None = None,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    tile: Tile = "auto",
+    flips: bool = False,
+    budget: Budget | None = None,
+) -> BaseRestorer:
+    """Return a restorer of an installed model.
+
+    `weights`: a file, a run folder, a name in the user's folder or ``hf://owner/repo``; without it, the user's own
+    or the shipped weights. A model that adapts learns each image, for `budget` at most, when it has no weights; and
+    when it has some but a budget and no `weights` are given.
+
+    Raises `UnknownNameError`, `WeightsError` when there are no weights (saying how to train some), and
+    `RestorekitError` for an unknown device or precision.
+    """
+    component = registry().find("model", model)
+    options: dict[str, Any] = {"tile": tile, "flips": flips}
+    if weights in (None, component.entry.name) and weights_state(component.entry) == "adapts":
+        return _adaptive(component, device, precision, budget, **options)
+    if weights is None and component.entry.adapts and budget:
+        return _adaptive(component, device, precision, budget, **options)
+    file = find_weights(component, weights)
+    network, recipe = load_generator(component, file)
+    info = _info(component, recipe, file.source, adaptive=False)
+    return Restorer(network, device=device, precision=precision, info=info, **options)
+
+
+@overload
+def restore(image: str | Path, model: str, weights: str | Path | None = None, **options: Any) -> Image.Image: ...
+@overload
+def restore(image: _Kind, model: str, weights: str | Path | None = None, **options: Any) -> _Kind: ...
+def restore(image: Any, model: str, weights: str | Path | None = None, **options: Any) -> Any:
+    """Restore one image of any kind with a model and return the same kind; `options` as for `load`.
+
+    For several images, `load` the model once and call its ``restore``.
+    """
+    return load(model, weights, **options).restore(image)

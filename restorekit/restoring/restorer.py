@@ -1,0 +1,302 @@
+"""`Restorer` and `AdaptiveRestorer`: one face for fixed networks and for those that learn the image first."""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar, overload
+from weakref import WeakKeyDictionary
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from restorekit.data.images import Picture, pil_of, read_picture, write_picture
+from restorekit.devices import Precision, autocast, pick_device, pick_precision
+from restorekit.errors import RestorekitError
+from restorekit.interface import Output, SizeRule
+from restorekit.padding import pad_to_rule
+from restorekit.restoring.kinds import check_image, take_apart
+from restorekit.restoring.memory import bytes_per_pixel, is_out_of_memory, memory_budget
+from restorekit.restoring.tiling import FEATHER, receptive_field, run_tiled
+
+_Kind = TypeVar("_Kind")
+Run = Callable[[Tensor], Tensor]
+Network = Callable[[Tensor], Output | Tensor]
+Tile = int | Literal["auto"]
+_SMALLEST_TILE = 64
+_needs: WeakKeyDictionary[Any, dict[Precision, tuple[float, float]]] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class RestorerInfo:
+    """Where a restorer comes from, for tables and messages.
+
+    `weights`: what they are and where from. `width`: the network's width, when that is a setting.
+    `recipe_digest`: identifies the recipe. `adaptive`: it looks at each image anew before it restores it, and,
+    unless `learns` is false, trains a network on it.
+    """
+
+    model: str = ""
+    task: str = ""
+    weights: str = ""
+    width: str = ""
+    recipe_digest: str = ""
+    adaptive: bool = False
+    learns: bool = True
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long an adaptive model may learn one image: `steps`, `seconds`, whichever ends first.
+
+    None leaves the choice to the model. Raises `RestorekitError` for values that are not positive.
+    """
+
+    steps: int | None = None
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("steps", self.steps), ("seconds", self.seconds)):
+            if value is not None and not value > 0:
+                raise RestorekitError(f"budget: {name} is {value}; give a positive number, or none for no limit")
+
+    def __bool__(self) -> bool:
+        """Whether it limits anything."""
+        return self.steps is not None or self.seconds is not None
+
+
+class BaseRestorer(ABC):
+    """What every restorer does: kinds of images, devices, precision, padding, tiles, mirroring.
+
+    `device` and `precision`: see `pick_device` and `pick_precision`. With precision ``auto``, images with
+    more than 8 bits are computed in fp32, because bf16 has 8 significant bits. `tile`: pixels per side of the
+    pieces that a large image is cut into, 0 for never, ``auto`` for as large as the memory allows; halved
+    when the memory runs out. `flips`: average the results of the image and of its mirror image (left to right
+    only: rain falls and light comes from above). An image's result does not depend on what else is in its
+    batch.
+    """
+
+    def __init__(
+        self,
+        *,
+        device: str | torch.device = "auto",
+        precision: str = "auto",
+        tile: Tile = "auto",
+        flips: bool = False,
+        info: RestorerInfo | None = None,
+    ) -> None:
+        if tile != "auto" and (isinstance(tile, bool) or not isinstance(tile, int) or not (tile == 0 or tile >= 16)):
+            raise RestorekitError(
+                f"tile is {tile!r}; use 'auto', 0 for none, or a number of pixels of at least 16, such as 512"
+            )
+        self.device = pick_device(device)
+        self.precision: Precision = pick_precision(precision, self.device)
+        self.tile: Tile = tile
+        self.flips = flips
+        self.info = info or RestorerInfo()
+        self._automatic = precision == "auto"
+
+    @abstractmethod
+    def _network_for(self, image: Tensor) -> Network | Tensor:
+        """Return the network that restores [1, 3, H, W] in [0, 1], or the restored image itself, not
+        clipped."""
+
+    def restore_tensor(self, image: Tensor) -> Tensor:
+        """Restore float [3, H, W] or [B, 3, H, W] in [0, 1]; return float32 of that shape, device and range.
+
+        Raises `ImageError` for another shape, type or range, `RestorekitError` when the memory is too small
+        or the network gives values that are not finite.
+        """
+        check_image(image)
+        return self._restore_checked(image, self.precision)
+
+    @overload
+    def restore(self, image: str | Path) -> Image.Image: ...
+    @overload
+    def restore(self, image: _Kind) -> _Kind: ...
+    def restore(self, image: Any) -> Any:
+        """Restore an image of any kind and return the same kind.
+
+        A path gives a Pillow image. A Pillow image keeps its mode (palettes and CMYK become RGB) and
+        metadata. A numpy array [H, W] or [H, W, C] and a tensor [C, H, W] or [B, C, H, W] keep type and
+        shape: uint8, uint16 (arrays) or floats in [0, 1]; with 1 or 3 colours, and one more channel for
+        alpha, which stays as it is.
+        Raises `ImageError` when it is none of these.
+        """
+        if isinstance(image, (str, Path)):
+            return pil_of(self.restore_picture(read_picture(image)))
+        planes, rebuild, deep = take_apart(image)
+        return rebuild(self._restore_checked(planes, self._precision_for(deep)))
+
+    def restore_picture(self, picture: Picture) -> Picture:
+        """Restore a picture; depth, alpha and metadata stay."""
+        precision = self._precision_for(picture.bits > 8)
+        return picture.with_image(self._restore_checked(picture.tensor(), precision))
+
+    def restore_file(self, source: str | Path, target: str | Path) -> None:
+        """Restore one file into another, which appears complete or not at all."""
+        write_picture(target, self.restore_picture(read_picture(source)))
+
+    def _precision_for(self, deep: bool) -> Precision:
+        return "fp32" if deep and self._automatic else self.precision
+
+    def _restore_checked(self, image: Tensor, precision: Precision) -> Tensor:
+        batch = image.detach().float().clamp(0, 1)
+        batch = batch if batch.ndim == 4 else batch[None]
+        restored = [self._restore_one(one[None], precision).float().to(image.device) for one in batch]
+        result = torch.cat(restored).reshape(image.shape)
+        if not bool(torch.isfinite(result).all()):
+            raise RestorekitError(
+                f"the network gave values that are not finite with {precision}; try --precision fp32, and if"
+                " that does not help, other weights"
+            )
+        return result.clamp_(0, 1)
+
+    def _restore_one(self, image: Tensor, precision: Precision) -> Tensor:
+        network = self._network_for(image)
+        if isinstance(network, Tensor):
+            return network
+        restored = self._run_network(network, image, precision)
+        if not self.flips:
+            return restored
+        return (restored + self._run_network(network, image.flip(-1), precision).flip(-1)) / 2
+
+    def _run_network(self, network: Any, image: Tensor, precision: Precision) -> Tensor:
+        """Run a network on [1, 3, H, W], padded to its rule, in tiles where needed."""
+        rule = getattr(network, "size_rule", None) or SizeRule()
+        padded, crop = pad_to_rule(image, rule)
+        fn = self._prepared(network, precision)
+        with _exact_kernels(), torch.inference_mode():
+            tile = self._first_tile(network, fn, padded, rule, precision)
+            while True:
+                try:
+                    return crop(self._tiles(network, fn, padded, rule, tile)).clone()
+                except (RuntimeError, MemoryError) as error:
+                    if not is_out_of_memory(error):
+                        raise
+                    tile = self._smaller(tile, padded, rule, error)
+
+    def _moved(self, network: nn.Module) -> nn.Module:
+        """Put a network on the device for evaluation, in the layout that is fastest for convolutions."""
+        return network.to(self.device).to(memory_format=torch.channels_last).eval()
+
+    def _prepared(self, network: Any, precision: Precision) -> Run:
+        def fn(part: Tensor) -> Tensor:
+            with autocast(self.device, precision):
+                return Output.of(network(part.contiguous(memory_format=torch.channels_last))).image
+
+        return fn
+
+    def _tiles(self, network: Any, fn: Run, image: Tensor, rule: SizeRule, tile: int) -> Tensor:
+        if not tile or tile >= max(image.shape[-2:]):
+            return fn(image.to(self.device)).float().to(image.device)
+        field = receptive_field(network, rule)
+        overlap = min(2 * field + FEATHER, tile // 2)
+        if overlap < 2 * field:
+            warnings.warn(
+                f"tiles of {tile} pixels are small for this network, which looks {field} pixels far: their seams may"
+                f" show; tiles of {2 * (2 * field + FEATHER)} and more have none",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        margin = min(field, max(overlap - FEATHER, 0) // 2)
+        return run_tiled(fn, image, tile, overlap, rule.multiple, margin, self.device)
+
+    def _first_tile(self, network: Any, fn: Run, image: Tensor, rule: SizeRule, precision: Precision) -> int:
+        """Return the tile size to begin with; 0 for the whole image at once."""
+        if self.tile != "auto":
+            return self._tile_of(self.tile, rule) if self.tile else 0
+        known = _needs.setdefault(network, {})
+        if precision not in known:
+            known[precision] = bytes_per_pixel(fn, rule, self.device)
+        fixed, slope = known[precision]
+        pixels = max(memory_budget(self.device) - fixed, 0) / slope
+        if image.shape[-2] * image.shape[-1] <= pixels:
+            return 0
+        return self._tile_of(int(pixels**0.5) // rule.multiple * rule.multiple, rule)
+
+    @staticmethod
+    def _tile_of(size: int, rule: SizeRule) -> int:
+        """Return a tile size that the network accepts and that can overlap its neighbour."""
+        return rule.padded(max(size, 2 * rule.multiple))
+
+    def _smaller(self, tile: int, image: Tensor, rule: SizeRule, error: BaseException) -> int:
+        """Return the next smaller tile after the memory ran out."""
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        before = min(tile or max(image.shape[-2:]), max(image.shape[-2:]))
+        after = self._tile_of(max(before // 2, _SMALLEST_TILE), rule)
+        if after >= before:
+            raise RestorekitError(
+                f"not enough memory on {self.device} for an image of {image.shape[-2]} x {image.shape[-1]}"
+                f" pixels, not even in tiles of {before}; close other programs, or use --device cpu"
+            ) from error
+        return after
+
+
+def _exact_kernels() -> Any:
+    """Return the context that makes cuDNN deterministic and keeps fp32 at full precision (no TF32)."""
+    return torch.backends.cudnn.flags(
+        enabled=torch.backends.cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=False
+    )
+
+
+class Restorer(BaseRestorer):
+    """Restores with a fixed network: degraded [B, 3, H, W] in [0, 1] -> `Output` or image.
+
+    The network is moved to the device and set to evaluation; its attribute ``size_rule`` says which sizes it
+    takes.
+    """
+
+    def __init__(self, generator: nn.Module, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.generator = self._moved(generator)
+
+    def _network_for(self, image: Tensor) -> Network:
+        return self.generator
+
+
+Adapt = Callable[[Tensor, Budget], Network | Tensor]
+
+
+class AdaptiveRestorer(BaseRestorer):
+    """Restores with a model that learns the image first.
+
+    `adapt` takes an image [1, 3, H, W] float32 in [0, 1], on the device, and the budget. It returns a network, which
+    then restores the image as a fixed one would, or, where none was learned, the restored image of that shape.
+    `generator`, an untrained network of the same form, is what cost columns count. `unlearned` counts the images that
+    were restored without a network.
+    """
+
+    def __init__(
+        self,
+        adapt: Adapt,
+        budget: Budget | None = None,
+        *,
+        generator: nn.Module | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__(**settings)
+        self.adapt = adapt
+        self.budget = budget or Budget()
+        self.generator = generator
+        self.unlearned = 0
+
+    def _network_for(self, image: Tensor) -> Network | Tensor:
+        with torch.inference_mode(False), torch.enable_grad():
+            learned = self.adapt(image.clone().to(self.device), self.budget)
+        if isinstance(learned, nn.Module):
+            return self._moved(learned)
+        if not isinstance(learned, Tensor):
+            return learned
+        self.unlearned += 1
+        if learned.shape != image.shape:
+            raise RestorekitError(
+                f"the model returned shape {tuple(learned.shape)} for an image {tuple(image.shape)}; they"
+                " must be equal: this is an error of the model, report it to its author"
+            )
+        return learned.detach()

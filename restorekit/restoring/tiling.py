@@ -1,0 +1,151 @@
+"""Running a network on an image that is too large for its memory: overlapping tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from restorekit.errors import RestorekitError
+from restorekit.interface import Output, SizeRule
+from restorekit.restoring.memory import is_out_of_memory
+
+FEATHER = 16  # pixels over which one tile fades into the next
+
+# An input change of 1 further away than the receptive field may change the output by this much: a fifteenth
+# of a 16-bit level.
+_NEGLIGIBLE = 1e-6
+_known: WeakKeyDictionary[torch.nn.Module, dict[tuple[SizeRule, int], int]] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class _Span:
+    """One tile along one axis: pixels [start, stop) and the weight [stop - start] of each; weights sum to
+    1."""
+
+    start: int
+    stop: int
+    weight: Tensor
+
+
+def run_tiled(
+    fn: Callable[[Tensor], Tensor],
+    image: Tensor,
+    tile: int | tuple[int, int],
+    overlap: int,
+    multiple: int = 1,
+    margin: int = 0,
+    device: torch.device | None = None,
+) -> Tensor:
+    """Run `fn` on tiles of `image` [1, C, H, W] and blend the results; H and W are multiples of `multiple`.
+
+    `tile`: height and width of a tile, rounded up to `multiple`. `overlap`: pixels that neighbouring tiles
+    share at least. The outer `margin` pixels of a tile are thrown away where there is a neighbour, and the
+    tiles fade linearly over the ``overlap - 2 * margin`` pixels that remain. With a margin of at least the
+    receptive field the result is that of ``fn(image)``. Tiles start at multiples of `multiple`, so that
+    strided layers see the same grid.
+
+    Only one tile at a time is on `device` (by default that of `image`); the result, float32, is put together
+    where `image` is. Raises `RestorekitError` for a tile that is not larger than its overlap.
+    """
+    tile_height, tile_width = (tile, tile) if isinstance(tile, int) else tile
+    rows = _spans(image.shape[-2], tile_height, overlap, multiple, margin)
+    columns = _spans(image.shape[-1], tile_width, overlap, multiple, margin)
+    result = torch.zeros_like(image, dtype=torch.float32)
+    for row in rows:
+        for column in columns:
+            part = image[..., row.start : row.stop, column.start : column.stop]
+            restored = fn(part.to(device or image.device)).float().to(image.device)
+            weight = row.weight[:, None] * column.weight[None]
+            target = result[..., row.start : row.stop, column.start : column.stop]
+            target += restored * weight.to(image.device)
+    return result
+
+
+def _spans(size: int, tile: int, overlap: int, multiple: int, margin: int) -> list[_Span]:
+    """Cut [0, size) into spans of at most `tile` pixels that share at least `overlap` with the next."""
+    tile = SizeRule(multiple).padded(tile)
+    if tile >= size:
+        return [_Span(0, size, torch.ones(size))]
+    step = (tile - overlap) // multiple * multiple
+    feather = overlap - 2 * margin
+    if step < 1 or feather < 0:
+        raise RestorekitError(
+            f"tiles of {tile} pixels cannot overlap by {overlap} with a margin of {margin}; use larger tiles"
+            " (--tile), or 0 for none"
+        )
+    starts = [*range(0, size - tile, step), size - tile]
+    raw = torch.zeros(len(starts), size)
+    for index, start in enumerate(starts):
+        raw[index, start : start + tile] = _ramp(tile, start > 0, start + tile < size, margin, feather)
+    weights = raw / raw.sum(dim=0)
+    return [_Span(start, start + tile, weights[i, start : start + tile]) for i, start in enumerate(starts)]
+
+
+def _ramp(tile: int, fade_in: bool, fade_out: bool, margin: int, feather: int) -> Tensor:
+    """Return [tile] weights: 0 in the margin, then rising linearly to 1, where there is a neighbour."""
+    position = torch.arange(tile, dtype=torch.float32)
+    rising = ((position - margin + 0.5) / (feather or 1e-6)).clamp(0, 1)
+    weight = torch.ones(tile)
+    if fade_in:
+        weight = torch.minimum(weight, rising)
+    return torch.minimum(weight, rising.flip(0)) if fade_out else weight
+
+
+def receptive_field(generator: Any, rule: SizeRule, cap: int = 128) -> int:
+    """Return how far, in pixels, an input pixel can be from an output pixel and still matter to it.
+
+    Measured: the gradient of one cell of output pixels (a cell is ``rule.multiple`` wide, so that every phase
+    of strided layers is in it) with respect to a random image. The radius is the smallest outside of which
+    the gradients sum to less than 1e-6. `cap` is returned for networks that see further, such as those with
+    global statistics. The result is kept per network; changing its weights does not measure again.
+    """
+    known = _known.setdefault(generator, {}) if isinstance(generator, torch.nn.Module) else {}
+    if (rule, cap) not in known:
+        known[rule, cap] = _measured(generator, rule, cap)
+    return known[rule, cap]
+
+
+def _measured(generator: Any, rule: SizeRule, cap: int) -> int:
+    """Measure, with a smaller cap where the gradient does not fit into the memory."""
+    try:
+        return _measure(generator, rule, cap)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+    return _measured(generator, rule, cap // 2) if cap > FEATHER else cap
+
+
+def _measure(generator: Any, rule: SizeRule, reach: int) -> int:
+    """Return the radius, or `reach` when it is larger.
+
+    Looking less far first would be quicker, and wrong for dilated layers, whose gradient has gaps.
+    """
+    cell = rule.multiple
+    before = SizeRule(cell).padded(reach + 1)
+    size = rule.padded(2 * before + cell)
+    device = next((p.device for p in _parameters(generator)), torch.device("cpu"))
+    noise = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0)).to(device)
+    with torch.inference_mode(False), torch.enable_grad():
+        probe = noise.clone().requires_grad_()
+        output = Output.of(generator(probe)).image.float()
+        signs = torch.randint(0, 2, (3, cell, cell), generator=torch.Generator().manual_seed(1)) * 2 - 1
+        seen = (output[0, :, before : before + cell, before : before + cell] * signs.to(device)).sum()
+        (gradient,) = torch.autograd.grad(seen, probe)
+    mass = gradient[0].abs().sum(0).cpu().double()
+    position = torch.arange(size)
+    distance = torch.maximum(before - position, position - (before + cell - 1)).clamp(min=0)
+    ring = torch.maximum(distance[:, None], distance[None]).flatten()
+    outside = torch.zeros(size, dtype=torch.float64).index_add_(0, ring, mass.flatten())
+    beyond = outside.flip(0).cumsum(0).flip(0)  # beyond[r]: all gradient at distance r or more
+    radius = int((beyond > _NEGLIGIBLE).sum())
+    # A pixel at the far end of the cell reaches as far from there; nearer pixels of the cell hide that.
+    return min(max(radius - 1, 0) + cell - 1, reach)
+
+
+def _parameters(generator: Any) -> Any:
+    return generator.parameters() if isinstance(generator, torch.nn.Module) else iter(())
