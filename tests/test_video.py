@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from fractions import Fraction
 
 import numpy as np
@@ -20,6 +21,8 @@ from restorekit.restoring.folders import left_out
 from restorekit.restoring.video import VideoOptions, is_animation, names, restore_video
 
 av = pytest.importorskip("av", reason="PyAV, the extra restorekit[video], is not installed")
+from restorekit.restoring.video import colour  # noqa: E402  it needs PyAV
+
 torch.set_num_threads(1)
 TICKS = 12800
 
@@ -213,6 +216,22 @@ def test_an_interrupted_clip_goes_on_where_it_stopped(tmp_path, monkeypatch):
     assert packets(target, "video") == packets(whole, "video")
     assert packets(target, "audio") == packets(source, "audio")
     assert [p.name for p in sorted(tmp_path.iterdir())] == ["clip.mp4", "out.mp4", "whole.mp4"]
+
+
+def test_the_memory_does_not_grow_with_the_length(tmp_path, restorer, monkeypatch):
+    alive, most = set(), []
+
+    def watched(*arguments):
+        pixels = colour.pixels_of(*arguments)
+        alive.add(id(pixels))
+        weakref.finalize(pixels, alive.discard, id(pixels))
+        most.append(len(alive))
+        return pixels
+
+    monkeypatch.setattr("restorekit.restoring.video.source.pixels_of", watched)
+    restore_video(make(tmp_path / "clip.mp4", frames=50, audio=False), tmp_path / "out.mp4", restorer)
+    assert len(most) == 50
+    assert max(most) <= 6
 
 
 def test_pieces_of_other_settings_or_another_source_are_not_joined(tmp_path, monkeypatch):
