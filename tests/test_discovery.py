@@ -218,3 +218,40 @@ def test_order_does_not_depend_on_the_path(fake_site):
         fake_site.plugin(name, GOOD.replace("good-loss", f"{name}-loss").replace("fake_good", f"fake_{name}"))
     names = [name for name in plugins(fake_site) if name in ("zeta", "alpha", "mid")]
     assert names == ["alpha", "mid", "zeta"]
+
+
+@pytest.mark.parametrize(
+    "raised", ["KeyboardInterrupt()", "GeneratorExit()", "type('Own', (BaseException,), {})('own')"]
+)
+def test_what_is_no_exception_breaks_one_plugin_only(fake_site, raised):
+    fake_site.plugin("rude", f"raise {raised}")
+    fake_site.plugin("good", GOOD)
+    ended = fake_site.restorekit("plugins", "--json")
+    assert ended.returncode == 0, ended.stderr
+    found = {plugin["name"]: plugin for plugin in json.loads(ended.stdout)}
+    assert found["rude"]["error"]
+    assert not found["good"]["error"]
+
+
+def test_what_is_written_past_python_does_not_spoil_json(fake_site):
+    fake_site.plugin("loud", "import os, sys\nos.write(1, b'noise')\nsys.__stdout__.write('more noise')\n" + GOOD)
+    ended = fake_site.restorekit("losses", "--json")
+    json.loads(ended.stdout)
+    assert "noise" in ended.stderr
+
+
+def test_a_lone_surrogate_in_an_error_is_shown(fake_site):
+    fake_site.plugin("odd", r"raise ValueError('\udcff')")
+    ended = fake_site.restorekit("plugins")
+    assert ended.returncode == 0, ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert r"\udcff" in ended.stderr
+
+
+def test_metadata_without_a_version(fake_site):
+    fake_site.plugin("old", GOOD)
+    metadata = next(fake_site.folder.glob("*old*.dist-info")) / "METADATA"
+    metadata.write_text("Metadata-Version: 2.1\nName: restorekit-fake-old\n")
+    ended = fake_site.restorekit("plugins", "--json")
+    assert ended.returncode == 0, ended.stderr
+    assert [p["version"] for p in json.loads(ended.stdout) if p["name"] == "old"] == ["?"]

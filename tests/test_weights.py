@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 import re
 import shutil
 import subprocess
@@ -34,7 +33,7 @@ from restorekit.recipe.toml import read_recipe_file
 from restorekit.restoring.load import load
 from restorekit.restoring.restorer import AdaptiveRestorer, Budget, Restorer
 from restorekit.weights import default_model, find_weights, weights_state
-from restorekit.weights.files import convert_foreign, load_weights, read_foreign, recipe_of, save_weights, start_from
+from restorekit.weights.files import load_weights, recipe_of, save_weights, start_from
 from restorekit.weights.find import shipped_weights
 from restorekit.weights.manifest import Shipped, add_to_manifest, file_sha256, read_manifest, verify
 
@@ -284,43 +283,6 @@ def test_a_truncated_file_is_refused(file, network):
         load_weights(file, network)
     with pytest.raises(WeightsError, match="weights import"):
         recipe_of(file)
-
-
-class _Evil:
-    def __reduce__(self):
-        return (print, ("code was run",))
-
-
-def test_a_damaged_foreign_file_is_refused(tmp_path, file):
-    foreign = tmp_path / "foreign.safetensors"
-    foreign.write_bytes(file.read_bytes()[:100])
-    with pytest.raises(WeightsError, match="not a readable safetensors file"):
-        read_foreign(foreign)
-
-
-def test_a_pickle_with_code_is_refused_and_not_run(tmp_path, capsys):
-    path = tmp_path / "evil.pth"
-    path.write_bytes(pickle.dumps({"weight": _Evil()}))
-    with pytest.raises(WeightsError, match="need code to be run are refused"):
-        read_foreign(path)
-    assert "code was run" not in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    "wrap", [lambda s: s, lambda s: {"state_dict": s}, lambda s: {f"module.{k}": v for k, v in s.items()}]
-)
-def test_plain_state_dicts_import_in_their_usual_wrappings(tmp_path, network, recipe, wrap):
-    path = tmp_path / "foreign.pth"
-    torch.save(wrap(network.state_dict()), path)
-    other = build_generator(apply_overrides(recipe, ["seed=9"]))
-    convert_foreign(other, read_foreign(path), "foreign.pth")
-    for name, value in network.state_dict().items():
-        assert torch.equal(other.state_dict()[name], value)
-
-
-def test_keys_that_no_format_knows_are_listed(network):
-    with pytest.raises(WeightsError, match=r"its keys \(strange"):
-        convert_foreign(network, {"strange": torch.zeros(1)}, "x.pth")
 
 
 def test_rain2avoid_adapts_within_a_budget():

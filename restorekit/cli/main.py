@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib
 import os
-import sys
 
 import click
 import pluggy
 
-from restorekit.errors import RestorekitError, closest
+from restorekit.cli.ending import guarded, say
+from restorekit.errors import closest
+from restorekit.plugin.isolation import foreign_code
 from restorekit.plugin.registry import registry
 from restorekit.version import __version__
 
@@ -76,16 +77,15 @@ def cli() -> None:
 def _add_commands(implementation: pluggy.HookImpl, name: str) -> str:
     """Let one plugin add its commands. Return a warning, or an empty string; on any error none is added."""
     before = dict(cli.commands)
-    try:
+    with foreign_code() as told:
         implementation.function(*[cli for _ in implementation.argnames])
-        clashes = [c for c in cli.commands if c in COMMANDS or cli.commands[c] is not before.get(c, cli.commands[c])]
-    except (Exception, SystemExit) as error:
-        message = " ".join(str(error).split()) or "no message"
+    if told.error is not None:
         cli.commands = before
         return (
-            f"plugin {name!r}: its restorekit_commands hook failed ({type(error).__name__}: {message});"
+            f"plugin {name!r}: its restorekit_commands hook failed ({told.line});"
             f" its commands are missing; see `restorekit plugins check {name}`"
         )
+    clashes = [c for c in cli.commands if c in COMMANDS or cli.commands[c] is not before.get(c, cli.commands[c])]
     if not clashes:
         return ""
     cli.commands = before
@@ -106,14 +106,14 @@ def _prepare() -> None:
     if "_RESTOREKIT_COMPLETE" in os.environ:  # a shell asks for completions: nobody reads warnings now
         return
     for warning in warnings:
-        click.echo(f"Warning: {warning}", err=True)
+        say(f"Warning: {warning}")
+
+
+def _run() -> object:
+    _prepare()
+    return cli(prog_name="restorekit", standalone_mode=False)
 
 
 def main() -> None:
-    """Run the program; an error that the user can act on ends in one message and exit code 1."""
-    try:
-        _prepare()
-        cli(prog_name="restorekit")
-    except RestorekitError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(1)
+    """Run the program; what goes wrong ends in one sentence and the exit code 1, Ctrl-C in 130."""
+    guarded(_run)

@@ -68,7 +68,7 @@ def path_of(model: str, weights: str | None) -> None:
 
 
 def _target(name: str, force: bool) -> Path:
-    if Path(name).name != name or name in ("", ".."):
+    if Path(name).name != name or name in ("", ".", "..") or not name.isprintable():
         raise WeightsError(f"--name {name!r} is not the name of a file; give one without folders, such as 'mine'")
     target = user_folder() / f"{name}{SUFFIX}"
     if target.exists() and not force:
@@ -90,7 +90,7 @@ def add(model: str, source: str, name: str | None, force: bool) -> None:
     component = registry().find("model", model)
     file = find_weights(component, source)
     load_generator(component, file)
-    target = _target(name or component.entry.name, force)
+    target = _target(component.entry.name if name is None else name, force)
     if target.exists() and target.samefile(file.path):
         raise WeightsError(f"{target} is the very file that was to be added; give another SOURCE or another --name")
     write_atomically(target, lambda beside: copyfile(file.path, beside))
@@ -103,24 +103,40 @@ def add(model: str, source: str, name: str | None, force: bool) -> None:
 @click.option("--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Change the recipe, as for train.")
 @click.option("--name", help="Name in your weights folder; MODEL itself makes it the default of that model.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write here and not into the weights folder.")
+@click.option("--key", metavar="NAME", help="Which state of FILE, such as params [default: averaged weights, if any].")
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 def import_foreign(
-    model: str, file: Path, overrides: tuple[str, ...], name: str | None, output: Path | None, force: bool
+    model: str,
+    file: Path,
+    overrides: tuple[str, ...],
+    name: str | None,
+    output: Path | None,
+    key: str | None,
+    force: bool,
 ) -> None:
-    """Bring in a foreign checkpoint, such as the authors' own. Code in it is never run."""
+    """Bring in a foreign checkpoint, such as the authors' own. Code in it is never run.
+
+    FILE is a safetensors file or a pickle, as PyTorch, BasicSR, Lightning and others write them; the prefixes of DDP,
+    torch.compile and Lightning are taken off.
+    """
     from restorekit.engine.run.checkpoint import write_atomically
     from restorekit.engine.step.task import build_generator
     from restorekit.recipe import apply_overrides
     from restorekit.recipe.check import model_recipe
-    from restorekit.weights.files import convert_foreign, read_foreign, save_weights
+    from restorekit.weights.files import save_weights
+    from restorekit.weights.foreign import convert_foreign, read_foreign
 
     component = registry().find("model", model)
     recipe = apply_overrides(model_recipe(registry(), component.id), overrides)
     network = build_generator(recipe)
-    convert_foreign(network, read_foreign(file), str(file))
-    target = output or _target(name or component.entry.name, force)
+    foreign = read_foreign(file, key)
+    convert_foreign(network, foreign.state, str(file))
+    target = output or _target(component.entry.name if name is None else name, force)
     if target.exists() and not force:
         raise WeightsError(f"{target} exists; give --force to replace it")
-    facts = {"restorekit.origin": f"imported from {file.name}"}
+    taken = f" ({foreign.key})" if foreign.key else ""
+    facts = {"restorekit.origin": f"imported from {file.name}{taken}"}
     write_atomically(target, lambda beside: save_weights(beside, network, recipe, facts))
+    if foreign.choice:
+        click.echo(f"Note: {foreign.choice}; --key chooses another", err=True)
     click.echo(f"{target}  (from {file})")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -22,6 +21,7 @@ from restorekit.data.cards import DatasetCard, Sides
 from restorekit.data.pairing import FilePair
 from restorekit.data.plan import SplitPlan, plan_import
 from restorekit.errors import DataError
+from restorekit.paths import chosen_folder
 
 RECORD = "set.json"
 KINDS = ("degraded", "clean", "mask")
@@ -30,8 +30,8 @@ ENVIRONMENT = "RESTOREKIT_DATA"
 
 def data_root() -> Path:
     """Return the folder of data sets: ``$RESTOREKIT_DATA``, else ``datasets`` in the user's data folder."""
-    if given := os.environ.get(ENVIRONMENT):
-        return Path(given).expanduser()
+    if given := chosen_folder(ENVIRONMENT):
+        return given
     from platformdirs import user_data_path
 
     return user_data_path("restorekit", appauthor=False) / "datasets"

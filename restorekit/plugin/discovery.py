@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import re
-import sys
 import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -19,6 +17,7 @@ import pluggy
 from restorekit.errors import PluginError
 from restorekit.plugin import hookspecs
 from restorekit.plugin.entry import Entry
+from restorekit.plugin.isolation import foreign_code
 
 GROUP_PREFIX = "restorekit.v"
 INTERFACE = 1
@@ -87,6 +86,14 @@ def _preferred(found: Distribution) -> Distribution:
         return found
 
 
+def version_of(found: Distribution) -> str:
+    """Return a distribution's version, or ``?`` where its METADATA gives none."""
+    try:
+        return found.version or "?"
+    except KeyError:  # as newer Pythons say it
+        return "?"
+
+
 def _folder_name(found: Distribution) -> str:
     return Path(str(getattr(found, "_path", "a distribution"))).name
 
@@ -149,12 +156,10 @@ def load_plugin(manager: pluggy.PluginManager, name: str, module_name: str, dist
         "distribution": distribution,
         "version": version,
     }
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            entries = _register(manager, importlib.import_module(module_name), name)
-    except (Exception, SystemExit) as error:
-        message = " ".join(str(error).split()) or "no message"
-        return Plugin(**info, error=f"{type(error).__name__}: {message}", traceback=traceback.format_exc())
+    with foreign_code() as told:
+        entries = _register(manager, importlib.import_module(module_name), name)
+    if told.error is not None:
+        return Plugin(**info, error=told.line, traceback=told.trace)
     return Plugin(**info, entries=entries)
 
 
@@ -163,7 +168,7 @@ def _wrong_version(found: Distribution, point: EntryPoint) -> Plugin:
         name=point.name,
         module=point.value,
         distribution=found.name,
-        version=found.version,
+        version=version_of(found),
         error=f"it is written for interface {point.group!r} and this restorekit offers {GROUP!r}; install a"
         f" version of {found.name} or of restorekit so that both agree",
     )
@@ -175,7 +180,7 @@ def _name_taken(found: Distribution, point: EntryPoint, owner: str) -> Plugin:
         name=point.name,
         module=point.value,
         distribution=found.name,
-        version=found.version,
+        version=version_of(found),
         error=f"the plugin name {point.name!r} is taken by {owner}; {remedy}",
     )
 
@@ -195,7 +200,7 @@ def _load_distribution(manager: pluggy.PluginManager, found: Distribution, owner
     try:
         points = _points(found)
     except Exception as error:  # a damaged file raises whatever the parser stumbles over
-        yield _unreadable(found.name, found.version, error)
+        yield _unreadable(found.name, version_of(found), error)
         return
     for point in points:
         if point.group != GROUP:
@@ -204,7 +209,7 @@ def _load_distribution(manager: pluggy.PluginManager, found: Distribution, owner
             yield _name_taken(found, point, owners[point.name])
         else:
             owners[point.name] = found.name
-            yield load_plugin(manager, point.name, point.value, found.name, found.version)
+            yield load_plugin(manager, point.name, point.value, found.name, version_of(found))
 
 
 def discover(manager: pluggy.PluginManager, core_module: str, version: str) -> tuple[Plugin, ...]:

@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from restorekit.engine.adapt.learning import adapt
+from restorekit.engine.notices import notice_once
 from restorekit.engine.step.task import build_generator
 from restorekit.errors import WeightsError
 from restorekit.plugin.registry import Component, registry
@@ -17,6 +18,7 @@ from restorekit.recipe.check import model_recipe
 from restorekit.restoring.restorer import AdaptiveRestorer, BaseRestorer, Budget, Restorer, RestorerInfo, Tile
 from restorekit.weights import WeightsFile, find_weights, weights_state
 from restorekit.weights.files import load_weights, recipe_of
+from restorekit.weights.foreign import convert_foreign, is_foreign, read_foreign
 
 _Kind = TypeVar("_Kind")
 
@@ -51,12 +53,27 @@ def _check_model(component: Component, recipe: Recipe, file: WeightsFile) -> Non
 def load_generator(component: Component, file: WeightsFile) -> tuple[nn.Module, Recipe]:
     """Return the network of a weights file and the recipe that it carries, or else the model's own.
 
-    Raises `WeightsError` when the file is damaged, does not fit or is of another model.
+    A checkpoint from elsewhere is read as `restorekit weights import` reads it. Raises `WeightsError` when the file is
+    damaged, does not fit or is of another model.
     """
+    if is_foreign(file.path):
+        return _foreign_generator(component, file.path)
     recipe = recipe_of(file.path) or model_recipe(registry(), component.id)
     _check_model(component, recipe, file)
     network = build_generator(_without_downloads(recipe))
     load_weights(file.path, network)
+    return network, recipe
+
+
+def _foreign_generator(component: Component, path: Path) -> tuple[nn.Module, Recipe]:
+    recipe = model_recipe(registry(), component.id)
+    network = build_generator(_without_downloads(recipe))
+    foreign = read_foreign(path)
+    convert_foreign(network, foreign.state, str(path))
+    if foreign.choice:
+        notice_once(
+            f"{path}: {foreign.choice}; `restorekit weights import {component.entry.name} {path} --key` chooses another"
+        )
     return network, recipe
 
 

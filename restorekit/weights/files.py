@@ -76,6 +76,7 @@ def _require_finite(network: nn.Module, state: Mapping[str, Tensor], origin: str
 
 def fit(network: nn.Module, state: Mapping[str, Tensor], origin: str) -> None:
     """Load a state into a network. Raises `WeightsError` naming what does not fit or is not finite."""
+    _require_kinds(network.state_dict(), state, origin)
     try:
         network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
     except RuntimeError as error:
@@ -83,10 +84,23 @@ def fit(network: nn.Module, state: Mapping[str, Tensor], origin: str) -> None:
             f"{origin} does not fit the network: {' '.join(str(error).split())[:400]}; use weights of the same"
             " generator with the same settings"
         ) from error
-    _require_finite(network, state, origin)
+    # what was loaded, not what the file held: a large number in float64 is infinite in float32
+    _require_finite(network, network.state_dict(), origin)
 
 
-def _read_state(path: Path) -> dict[str, Tensor]:
+def _require_kinds(own: Mapping[str, Tensor], state: Mapping[str, Tensor], origin: str) -> None:
+    """Raise `WeightsError` for a tensor that would lose what it is: complex numbers, or integers as weights."""
+    for name, value in state.items():
+        wanted = own.get(name)
+        if wanted is not None and wanted.is_floating_point() != value.is_floating_point():
+            raise WeightsError(
+                f"{origin}: {name} is of type {str(value.dtype).removeprefix('torch.')}, and the network needs"
+                f" {str(wanted.dtype).removeprefix('torch.')}; save the weights as floating-point numbers"
+            )
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file. Raises `WeightsError` when it cannot be read."""
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
@@ -97,7 +111,7 @@ def _read_state(path: Path) -> dict[str, Tensor]:
 
 def load_weights(path: Path, network: nn.Module) -> None:
     """Load a weights file into a network. Raises `WeightsError` when it is damaged or does not fit."""
-    fit(network, _read_state(path), str(path))
+    fit(network, read_state(path), str(path))
 
 
 def start_from(path: Path, network: nn.Module) -> list[str]:
@@ -106,7 +120,9 @@ def start_from(path: Path, network: nn.Module) -> list[str]:
     Raises `WeightsError` when nothing agrees, or a value is not finite.
     """
     own = network.state_dict()
-    found = {k: v.to(own[k].dtype) for k, v in _read_state(path).items() if k in own and own[k].shape == v.shape}
+    agreeing = {k: v for k, v in read_state(path).items() if k in own and own[k].shape == v.shape}
+    _require_kinds(own, agreeing, str(path))
+    found = {k: v.to(own[k].dtype) for k, v in agreeing.items()}
     if not found:
         raise WeightsError(
             f"{path} has nothing in common with {type(network).__name__}; start from weights of the same kind of"
@@ -115,44 +131,3 @@ def start_from(path: Path, network: nn.Module) -> list[str]:
     _require_finite(network, found, str(path))
     network.load_state_dict(own | found)
     return [name for name in own if name not in found]
-
-
-def read_foreign(path: Path) -> dict[str, Tensor]:
-    """Read a foreign checkpoint without running any code in it: ``.safetensors``, or a pickled state dict.
-
-    Raises `WeightsError` when the file holds more than tensors, or is not a state dict.
-    """
-    if path.suffix == ".safetensors":
-        return _read_state(path)
-    try:
-        value = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise WeightsError(
-            f"{path} cannot be read as plain tensors ({' '.join(str(error).split())[:160]}). Files that need code to"
-            " be run are refused; save a state dict (torch.save(network.state_dict(), FILE)) and import that"
-        ) from error
-    for key in ("state_dict", "params", "model"):
-        if isinstance(value, Mapping) and isinstance(value.get(key), Mapping):
-            value = value[key]
-    if not isinstance(value, Mapping) or not all(isinstance(v, Tensor) for v in value.values()):
-        raise WeightsError(f"{path} holds a {type(value).__name__} that is not a state dict of tensors")
-    return {str(k).removeprefix("module."): v for k, v in value.items()}
-
-
-def convert_foreign(network: nn.Module, state: Mapping[str, Tensor], origin: str) -> None:
-    """Load a foreign state: as it is, or through the network's ``convert_state_dict``.
-
-    Raises `WeightsError` when neither fits.
-    """
-    if set(state) != set(network.state_dict()):
-        convert = getattr(network, "convert_state_dict", None)
-        if convert is None:
-            raise WeightsError(
-                f"{origin}: its keys ({', '.join(list(state)[:3])}, …) are not those of"
-                f" {type(network).__name__}, which knows no other format"
-            )
-        try:
-            state = convert(state)
-        except ValueError as error:
-            raise WeightsError(f"{origin}: {error}") from error
-    fit(network, state, origin)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
 from restorekit.errors import WeightsError
+from restorekit.paths import chosen_folder
 from restorekit.plugin.entry import Entry
 from restorekit.plugin.registry import Component, Registry
 from restorekit.weights.manifest import Shipped, folder_of, read_manifest, verify
@@ -28,8 +28,7 @@ def user_folder() -> Path:
     """Return the user's own weights folder: ``$RESTOREKIT_WEIGHTS``, else one in the platform's data folder."""
     from platformdirs import user_data_path  # only needed here
 
-    chosen = os.environ.get("RESTOREKIT_WEIGHTS")
-    return Path(chosen) if chosen else user_data_path("restorekit") / "weights"
+    return chosen_folder("RESTOREKIT_WEIGHTS") or user_data_path("restorekit") / "weights"
 
 
 def shipped_weights(entry: Entry) -> Shipped | None:
