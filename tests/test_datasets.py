@@ -127,11 +127,14 @@ def test_a_truncated_damaged_or_missing_image_is_named(tmp_path):
 
 
 def test_an_enormous_image_is_refused_with_the_limit(tmp_path, monkeypatch):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # Pillow's own limit, which the variable could not raise
     Image.new("RGB", (30, 30)).save(tmp_path / "big.png")
     for read in (read_rgb8, image_size):
-        with pytest.raises(ImageError, match=r"big.png: the image is enormous; at most 200 pixels"):
+        read(tmp_path / "big.png")
+        monkeypatch.setenv("RESTOREKIT_MAX_PIXELS", "899")
+        with pytest.raises(ImageError, match=r"big.png: 30 x 30 .* set RESTOREKIT_MAX_PIXELS=900"):
             read(tmp_path / "big.png")
+        monkeypatch.delenv("RESTOREKIT_MAX_PIXELS")
 
 
 # ---- pairing ----

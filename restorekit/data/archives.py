@@ -17,7 +17,7 @@ from lzma import LZMAError
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Protocol
 
-from restorekit.data.decode import is_image
+from restorekit.data.images.formats import is_image_name
 from restorekit.errors import DataError
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
@@ -104,7 +104,7 @@ def _unzip(archive: Path, target: Path, budget: _Budget) -> None:
             parts = _safe_parts(archive, info.filename)
             if stat.S_ISLNK(info.external_attr >> 16):
                 raise _refuse(archive, info.filename, "link")
-            if info.is_dir() or not is_image(info.filename):
+            if info.is_dir() or not is_image_name(info.filename):
                 continue
             with pack.open(info) as source:
                 _copy(source, target.joinpath(*parts), budget)
@@ -117,7 +117,7 @@ def _untar(archive: Path, target: Path, budget: _Budget) -> None:
             parts = _safe_parts(archive, member.name)
             if not (member.isfile() or member.isdir()):
                 raise _refuse(archive, member.name, "link" if member.islnk() or member.issym() else "device")
-            if member.isdir() or not is_image(member.name):
+            if member.isdir() or not is_image_name(member.name):
                 budget.take(0 if member.isdir() else member.size)  # skipping a member still unpacks it
                 continue
             source = pack.extractfile(member)

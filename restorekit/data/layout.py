@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from restorekit.data.cards import words
-from restorekit.data.decode import is_image
+from restorekit.data.images.formats import is_image_name
 from restorekit.errors import DataError
 
 Role = Literal["degraded", "clean", "mask"]
@@ -80,7 +80,7 @@ def image_tree(root: Path) -> Tree:
     tree: Tree = {}
     for folder, below, files in os.walk(root, onerror=failed):
         below[:] = sorted(name for name in below if not name.startswith((".", "__MACOSX")))
-        paths = (Path(folder) / name for name in sorted(files) if is_image(name))
+        paths = (Path(folder) / name for name in sorted(files) if is_image_name(name))
         tree[Path(folder)] = [path for path in paths if path.is_file()]
     if not any(tree.values()):
         raise DataError(

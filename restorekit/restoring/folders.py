@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from restorekit.data.images import Picture, is_image_name, read_picture, write_picture
-from restorekit.data.images.formats import OTHER_SUFFIXES, SUFFIXES, format_of
+from restorekit.data.images.formats import ONLY_READ, OTHER_SUFFIXES, SUFFIXES, format_of, result_name
 from restorekit.data.images.writing import is_fatal, losses, write_failure
 from restorekit.errors import DataError, RestorekitError
 from restorekit.restoring.video import (
@@ -110,10 +110,10 @@ def plan_jobs(
     for item in map(Path, inputs):
         if item.is_dir():
             found = _images(item, out, recursive)
-            pairs += [(source, out / clip_target(source.relative_to(item))) for source in found]
+            pairs += [(source, out / _result_name(source, source.relative_to(item))) for source in found]
         elif item.exists():
             single = len(inputs) == 1 and _is_file_name(out) and not out.is_dir()
-            pairs.append((item, out if single else out / clip_target(item.name)))
+            pairs.append((item, out if single else out / _result_name(item, Path(item.name))))
         else:
             raise DataError(f"{item}: there is no such file or folder; check the path")
     if not pairs:
@@ -148,6 +148,11 @@ def is_clip(path: Path) -> bool:
     return is_clip_name(path) or is_animation(path)
 
 
+def _result_name(source: Path, name: Path) -> Path:
+    """Return the name of a file's result: its own, or that of a PNG or Matroska file where its kind is not written."""
+    return clip_target(name) if is_clip(source) else result_name(name)
+
+
 def _is_file_name(out: Path) -> bool:
     """Tell whether `out` reads as the name of one result and not of a folder."""
     return is_image_name(out) or is_clip_name(out) or out.suffix.lower() == ".gif"
@@ -175,7 +180,7 @@ def _check_single(out: Path) -> None:
     """Refuse a name for one picture that ends like a picture, or nearly so, but not like one that is written."""
     suffix = out.suffix.lower()
     mistyped = suffix not in SUFFIXES and difflib.get_close_matches(suffix, SUFFIXES, cutoff=0.7)
-    if suffix in OTHER_SUFFIXES or mistyped:
+    if suffix in OTHER_SUFFIXES or suffix in ONLY_READ or mistyped:
         format_of(out)  # raises
 
 

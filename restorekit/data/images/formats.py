@@ -1,4 +1,4 @@
-"""Which image files are read and written, and how large they may be."""
+"""Which image files are read and written, and how large they may be. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -10,45 +10,73 @@ from restorekit.errors import ImageError, closest
 SUFFIXES: dict[str, str] = {
     ".jpg": "JPEG",
     ".jpeg": "JPEG",
+    ".jpe": "JPEG",
+    ".jfif": "JPEG",
     ".png": "PNG",
     ".webp": "WEBP",
     ".tif": "TIFF",
     ".tiff": "TIFF",
+    ".avif": "AVIF",
 }
+"""Suffixes of files that are read and written, with the name of the format."""
+
+ONLY_READ: dict[str, str] = {
+    ".apng": "PNG",
+    ".bmp": "BMP",
+    ".bw": "SGI",
+    ".dib": "BMP",
+    ".gif": "GIF",
+    ".heic": "HEIF",
+    ".heif": "HEIF",
+    ".hif": "HEIF",
+    ".j2k": "JPEG2000",
+    ".jp2": "JPEG2000",
+    ".jpf": "JPEG2000",
+    ".jpx": "JPEG2000",
+    ".jxl": "JXL",
+    ".mpo": "MPO",
+    ".pbm": "PPM",
+    ".pcx": "PCX",
+    ".pgm": "PPM",
+    ".pnm": "PPM",
+    ".ppm": "PPM",
+    ".psd": "PSD",
+    ".qoi": "QOI",
+    ".ras": "SUN",
+    ".rgb": "SGI",
+    ".rgba": "SGI",
+    ".sgi": "SGI",
+    ".tga": "TGA",
+}
+"""Suffixes of files that are read, and whose results are PNG files unless another format is asked for."""
+
+READABLE: dict[str, str] = SUFFIXES | ONLY_READ
+
+FORMATS: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "TIFF", "AVIF")
+"""The formats that are written."""
+
+DECODED: tuple[str, ...] = tuple(sorted({*READABLE.values(), "DIB"} - {"HEIF", "JXL", "MPO", "PNG"}))
+"""What Pillow may try. Not the others that it knows: some start programs (PostScript), some are no photographs."""
+
 OTHER_SUFFIXES = frozenset(
-    [
-        ".avif",
-        ".bmp",
-        ".gif",
-        ".heic",
-        ".heif",
-        ".jp2",
-        ".jxl",
-        ".pgm",
-        ".ppm",
-        ".psd",
-        ".tga",
-        ".arw",
-        ".cr2",
-        ".cr3",
-        ".dng",
-        ".nef",
-        ".orf",
-        ".raf",
-        ".rw2",
-    ]
+    [".arw", ".cr2", ".cr3", ".dng", ".eps", ".nef", ".orf", ".pef", ".raf", ".rw2", ".srw", ".svg", ".xcf"]
 )
 """Pictures that are neither read nor written."""
-
-FORMATS: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "TIFF")
 
 MAX_PIXELS_VARIABLE = "RESTOREKIT_MAX_PIXELS"
 _DEFAULT_MAX_PIXELS = 250_000_000
 
 
 def is_image_name(path: str | Path) -> bool:
-    """Tell whether the file name ends like an image that can be read and written."""
-    return Path(path).suffix.lower() in SUFFIXES
+    """Tell whether the file name ends like an image that can be read; hidden files are none."""
+    path = Path(path)
+    return path.suffix.lower() in READABLE and not path.name.startswith(".")
+
+
+def result_name(path: str | Path) -> Path:
+    """Return the name of an image's result: its own, or that of a PNG file where its kind is not written."""
+    path = Path(path)
+    return path if path.suffix.lower() in SUFFIXES else path.with_suffix(".png")
 
 
 def format_of(path: str | Path) -> str:

@@ -26,8 +26,9 @@ class Picture:
 
     `pixels`: [H, W, 3] RGB, uint8 or uint16, full range; a grey image holds its grey three times. `alpha`:
     [H, W] of the same type, not premultiplied. `grey`: write one channel (luma). `format`: ``JPEG``, ``PNG``,
-    ``WEBP`` or ``TIFF``, as read. `lossless`: whether the source was stored without loss. `exif` (with the
-    prefix ``Exif\\0\\0``) and `icc`: raw bytes. `dpi`: pixels per inch. `notes`: what could not be kept.
+    ``WEBP``, ``TIFF`` or ``AVIF``, as read; ``PNG`` for all others. `lossless`: whether the source was stored without
+    loss. `exif` (with the prefix ``Exif\\0\\0``), `icc` and `xmp`: raw bytes. `iptc`: records of IPTC-IIM. `comment`:
+    free text. `texts`: further (keyword, text) of a PNG. `dpi`: pixels per inch. `notes`: what could not be kept.
     """
 
     pixels: Pixels
@@ -37,6 +38,10 @@ class Picture:
     lossless: bool = True
     exif: bytes | None = None
     icc: bytes | None = None
+    xmp: bytes | None = None
+    iptc: bytes | None = None
+    comment: str = ""
+    texts: tuple[tuple[str, str], ...] = ()
     dpi: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
     path: Path | None = None

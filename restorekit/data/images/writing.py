@@ -5,21 +5,19 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
-from restorekit.data.images import deep, tiff
+from restorekit.data.images import png, tiff
+from restorekit.data.images.fitting import WriteOptions, fitted
 from restorekit.data.images.formats import format_of
 from restorekit.data.images.picture import Picture
 from restorekit.errors import ImageError, RestorekitError
 
-# 95 is the highest quality that Pillow recommends; 4:4:4, because the chroma of a subsampled source would
-# otherwise be averaged a second time.
-_JPEG = {"quality": 95, "subsampling": 0}
-_EIGHT_BITS = ("JPEG", "WEBP")
 _REMEDIES = {
     errno.ENOSPC: "the disk is full; free some space and run again, finished files are kept",
     errno.EDQUOT: "your disk quota is used up; free some space and run again, finished files are kept",
@@ -34,28 +32,33 @@ _REMEDIES = {
 }
 
 
-def write_picture(path: str | Path, picture: Picture) -> None:
-    """Write `picture` in the format that the suffix of `path` names.
+def write_picture(path: str | Path, picture: Picture, options: WriteOptions | None = None) -> tuple[str, ...]:
+    """Write `picture` in the format that the suffix of `path` names; return what the format could not hold.
 
-    JPEG: quality 95, 4:4:4. WebP: lossless where the source was, else quality 95. TIFF and PNG: Deflate.
-    16-bit pictures are rounded to 8 bits for JPEG and WebP. The file appears complete or not at all.
+    JPEG, lossy WebP and AVIF: quality 95, 4:4:4. WebP: lossless where the source was. TIFF and PNG: Deflate.
+    16-bit pictures are rounded to 8 bits for JPEG, WebP and AVIF. The file appears complete or not at all.
     Raises `ImageError` when the format cannot hold the picture or the file cannot be written.
     """
-    path = Path(path)
+    path, options = Path(path), options or WriteOptions()
     kind = format_of(path)
-    if kind == "JPEG" and picture.alpha is not None:
-        raise ImageError(f"{path}: JPEG has no transparency, the picture has; write PNG, WebP or TIFF")
+    fitting, notes = fitted(path, picture, options)
+    said = list(notes)
     try:
-        atomic_write(path, lambda file: _encode(file, kind, picture))
-    except (ValueError, RuntimeError, MemoryError) as error:
-        raise ImageError(f"{path}: cannot be written as {kind} ({error}); choose another format") from error
+        atomic_write(path, lambda file: _encode(file, kind, fitting, options, said))
+    except ImageError:
+        raise
+    except Exception as error:  # encoders raise anything, too
+        why = f"{type(error).__name__}: {error}"
+        raise ImageError(f"{path}: cannot be written as {kind} ({why}); choose another format") from error
+    return tuple(dict.fromkeys(said))
 
 
-def losses(path: str | Path, picture: Picture) -> tuple[str, ...]:
-    """Say what `write_picture` leaves out of `picture` because the format of `path` cannot hold it."""
-    kind = format_of(path)
-    rounded = picture.bits == 16 and kind in _EIGHT_BITS
-    return (f"its 16 bits were rounded to 8, because {kind} holds no more",) if rounded else ()
+def losses(path: str | Path, picture: Picture, options: WriteOptions | None = None) -> tuple[str, ...]:
+    """Say what `write_picture` leaves out of `picture` because the format of `path` cannot hold it.
+
+    Raises `ImageError` when it cannot be written at all: to be asked before anything is computed.
+    """
+    return fitted(path, picture, options or WriteOptions())[1]
 
 
 def pil_of(picture: Picture) -> Image.Image:
@@ -111,18 +114,44 @@ def is_fatal(error: RestorekitError | OSError) -> bool:
     return isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
-def _encode(file: BinaryIO, kind: str, picture: Picture) -> None:
+def _encode(file: BinaryIO, kind: str, picture: Picture, options: WriteOptions, notes: list[str]) -> None:
+    texts = [*picture.texts, *([("Comment", picture.comment)] if picture.comment else [])]
+    packet = [(png.XMP_KEYWORD, picture.xmp.decode("utf-8", "replace"))] if picture.xmp else []
     if picture.bits == 16 and kind == "PNG":
-        return deep.write_png(file, picture)
+        return png.write_16_bit(file, picture, texts + packet)
     if kind == "TIFF":
-        return tiff.write_tiff(file, picture)
-    picture = picture.to_8_bit()
-    options: dict[str, Any] = {"exif": picture.exif or b"", "icc_profile": picture.icc}
+        return tiff.write_tiff(file, picture, notes)
+    settings: dict[str, Any] = {"exif": picture.exif or b"", "icc_profile": picture.icc}
     if picture.dpi:
-        options["dpi"] = picture.dpi
+        settings["dpi"] = picture.dpi
+    if kind == "PNG":
+        settings["pnginfo"] = _png_texts(texts + packet)
+    else:
+        settings |= {"xmp": picture.xmp or b""} | _quality(kind, picture, options)
     if kind == "JPEG":
-        options |= _JPEG
-    elif kind == "WEBP":
-        options |= {"lossless": True} if picture.lossless else {"quality": 95}
-    Image.fromarray(picture.stored()).save(file, format=kind, **options)
+        settings |= {"comment": picture.comment.encode()} | ({"extra": _app13(picture.iptc)} if picture.iptc else {})
+    Image.fromarray(picture.stored()).save(file, format=kind, **settings)
     return None
+
+
+def _quality(kind: str, picture: Picture, options: WriteOptions) -> dict[str, Any]:
+    if kind == "WEBP" and picture.lossless and options.quality is None:
+        return {"lossless": True, "exact": True}
+    # 95 is the highest quality that Pillow recommends; 4:4:4, because the chroma of a subsampled source would
+    # otherwise be averaged a second time.
+    quality = {"quality": options.quality or 95}
+    return quality if kind == "WEBP" else quality | {"subsampling": "4:4:4"}
+
+
+def _png_texts(texts: list[tuple[str, str]]) -> PngImagePlugin.PngInfo:
+    info = PngImagePlugin.PngInfo()
+    for keyword, text in texts:
+        info.add_itxt(keyword, text)
+    return info
+
+
+def _app13(iptc: bytes) -> bytes:
+    """Return the JPEG segment that holds IPTC records: a resource of Photoshop, as every reader expects it."""
+    resource = b"8BIM\x04\x04\0\0" + struct.pack(">I", len(iptc)) + iptc + b"\0" * (len(iptc) % 2)
+    body = b"Photoshop 3.0\0" + resource
+    return b"\xff\xed" + struct.pack(">H", len(body) + 2) + body
