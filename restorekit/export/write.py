@@ -19,9 +19,10 @@ from restorekit.export.card import card
 from restorekit.export.graph import graph_of
 from restorekit.export.parity import Cost, Samples, differences, require_equal
 from restorekit.export.precision import to_half, to_int8
-from restorekit.interface import SizeRule
+from restorekit.interface import Output, SizeRule
 from restorekit.plugin.registry import registry
 from restorekit.restoring.load import load
+from restorekit.restoring.memory import bytes_per_pixel
 from restorekit.restoring.restorer import Restorer
 from restorekit.restoring.tiling import receptive_field
 from restorekit.runtime.facts import Facts
@@ -132,9 +133,15 @@ def _facts(restorer: Restorer, network: nn.Module) -> Facts:
         multiple=rule.multiple,
         minimum=rule.minimum,
         reach=receptive_field(network, rule),
+        bytes_per_pixel=round(_bytes_per_pixel(network, rule)),
         precision="fp32",
         version=__version__,
     )
+
+
+def _bytes_per_pixel(network: nn.Module, rule: SizeRule) -> float:
+    with torch.inference_mode():
+        return bytes_per_pixel(lambda image: Output.of(network(image)).image, rule, torch.device("cpu"))[1]
 
 
 def _opened(graph: Any, facts: Facts, path: Path) -> OnnxNetwork:

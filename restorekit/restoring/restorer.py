@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,13 +20,23 @@ from restorekit.interface import Output, SizeRule
 from restorekit.padding import pad_to_rule
 from restorekit.restoring.kinds import check_image, take_apart
 from restorekit.restoring.memory import bytes_per_pixel, is_out_of_memory, memory_budget
-from restorekit.restoring.tiling import FEATHER, receptive_field, run_tiled
+from restorekit.restoring.spans import padded_tile, tile_for, tiling_of
+from restorekit.restoring.strips import Planes, restore_strips
+from restorekit.restoring.tiling import receptive_field, run_tiled
 
 _Kind = TypeVar("_Kind")
 Run = Callable[[Tensor], Tensor]
 Network = Callable[[Tensor], Output | Tensor]
 Tile = int | Literal["auto"]
 _SMALLEST_TILE = 64
+# Pictures of so many pixels are restored by strips, within so many bytes; so many are for the strips themselves, and
+# tiles get at least so many.
+_LARGE = 16_000_000
+_MOST, _STRIPS, _LEAST = 1.35e9, 1.5e8, 4e8
+# Networks with few channels need more per pixel than their tensors take: pix2pix 170 bytes, and 90 by the estimate.
+_LEAST_PER_PIXEL = 200.0
+# Of the estimate by `bytes_per_pixel`, tiles in float32 took up to 1.2 (attngan in bf16: 0.71, remaen 0.52).
+_FP32_NEEDS = 1.3
 _needs: WeakKeyDictionary[Any, dict[Precision, tuple[float, float]]] = WeakKeyDictionary()
 
 
@@ -105,6 +114,10 @@ class BaseRestorer(ABC):
         """Return the network that restores [1, 3, H, W] in [0, 1], or the restored image itself, not
         clipped."""
 
+    def _fixed_network(self) -> Network | None:
+        """Return the network if it is the same for every image."""
+        return None
+
     def restore_tensor(self, image: Tensor) -> Tensor:
         """Restore float [3, H, W] or [B, 3, H, W] in [0, 1]; return float32 of that shape, device and range.
 
@@ -133,8 +146,15 @@ class BaseRestorer(ABC):
         return rebuild(self._restore_checked(planes, self._precision_for(deep)))
 
     def restore_picture(self, picture: Picture) -> Picture:
-        """Restore a picture; depth, alpha and metadata stay."""
+        """Restore a picture; depth, alpha and metadata stay.
+
+        From 16 megapixels on, it is restored from top to bottom, a row of tiles at a time, and picture, result and
+        tiles together take about 1.3 GB, as long as a tile of the network fits in.
+        """
         precision = self._precision_for(picture.bits > 8)
+        network = self._fixed_network()
+        if network is not None and picture.height * picture.width >= _LARGE:
+            return self._by_strips(network, picture, precision)
         return picture.with_image(self._restore_checked(picture.tensor(), precision))
 
     def restore_file(self, source: str | Path, target: str | Path) -> None:
@@ -170,15 +190,46 @@ class BaseRestorer(ABC):
         rule = getattr(network, "size_rule", None) or SizeRule()
         padded, crop = pad_to_rule(image, rule)
         fn = self._prepared(network, precision)
+        sides = padded.shape[-2], padded.shape[-1]
         with _exact_kernels(), torch.inference_mode():
-            tile = self._first_tile(network, fn, padded, rule, precision)
-            while True:
-                try:
-                    return crop(self._tiles(network, fn, padded, rule, tile)).clone()
-                except (RuntimeError, MemoryError) as error:
-                    if not is_out_of_memory(error):
-                        raise
-                    tile = self._smaller(tile, padded, rule, error)
+            tile = self._first_tile(network, fn, sides, rule, precision)
+            return self._smaller_until_it_fits(
+                lambda size: crop(self._tiles(network, fn, padded, rule, size)).clone(), tile, sides, rule
+            )
+
+    def _by_strips(self, network: Any, picture: Picture, precision: Precision) -> Picture:
+        """Restore a large picture, of which only a row of tiles is in floating point at a time."""
+        rule = getattr(network, "size_rule", None) or SizeRule()
+        fn = self._prepared(network, precision)
+
+        def run(planes: Planes) -> Planes:
+            part = torch.from_numpy(planes).to(self.device)
+            result = fn(part)
+            if self.flips:
+                result = (result + fn(part.flip(-1)).flip(-1)) / 2
+            return result.float().cpu().numpy()
+
+        def attempt(tile: int) -> Picture:
+            whole = not tile or tile >= max(sides)
+            return restore_strips(run, picture, tiling_of(0 if whole else tile, self._reach(network, rule), rule))
+
+        sides = rule.padded(picture.height), rule.padded(picture.width)
+        with _exact_kernels(), torch.inference_mode():
+            return self._smaller_until_it_fits(
+                attempt, self._first_tile(network, fn, sides, rule, precision, _left(picture, precision)), sides, rule
+            )
+
+    def _smaller_until_it_fits(
+        self, attempt: Callable[[int], _Kind], tile: int, sides: tuple[int, int], rule: SizeRule
+    ) -> _Kind:
+        """Return ``attempt(tile)``; halve the tile whenever the memory runs out."""
+        while True:
+            try:
+                return attempt(tile)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                tile = self._smaller(tile, sides, rule, error)
 
     def _moved(self, network: nn.Module) -> nn.Module:
         """Put a network on the device for evaluation, in the layout that is fastest for convolutions."""
@@ -194,48 +245,55 @@ class BaseRestorer(ABC):
     def _tiles(self, network: Any, fn: Run, image: Tensor, rule: SizeRule, tile: int) -> Tensor:
         if not tile or tile >= max(image.shape[-2:]):
             return fn(image.to(self.device)).float().to(image.device)
-        field = receptive_field(network, rule)
-        overlap = min(2 * field + FEATHER, tile // 2)
-        if overlap < 2 * field:
-            warnings.warn(
-                f"tiles of {tile} pixels are small for this network, which looks {field} pixels far: their seams may"
-                f" show; tiles of {2 * (2 * field + FEATHER)} and more have none",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-        margin = min(field, max(overlap - FEATHER, 0) // 2)
-        return run_tiled(fn, image, tile, overlap, rule.multiple, margin, self.device)
+        tiling = tiling_of(tile, self._reach(network, rule), rule)
+        return run_tiled(fn, image, tile, tiling.overlap, rule.multiple, tiling.margin, self.device)
 
-    def _first_tile(self, network: Any, fn: Run, image: Tensor, rule: SizeRule, precision: Precision) -> int:
-        """Return the tile size to begin with; 0 for the whole image at once."""
+    def _reach(self, network: Any, rule: SizeRule) -> int:
+        """Return how far the network looks, in pixels."""
+        return receptive_field(network, rule)
+
+    def _first_tile(
+        self,
+        network: Any,
+        fn: Run,
+        sides: tuple[int, int],
+        rule: SizeRule,
+        precision: Precision,
+        most: float = float("inf"),
+    ) -> int:
+        """Return the tile size to begin with; 0 for the whole image at once. `most`: bytes that it may take."""
         if self.tile != "auto":
-            return self._tile_of(self.tile, rule) if self.tile else 0
+            return padded_tile(self.tile, rule) if self.tile else 0
+        fixed, slope = self._need(network, fn, rule, precision)
+        if most < float("inf"):
+            slope = max(slope, _LEAST_PER_PIXEL)
+        budget = max(min(memory_budget(self.device), most) - fixed, 0)
+        return 0 if sides[0] * sides[1] * slope <= budget else tile_for(budget, slope, rule)
+
+    def _need(self, network: Any, fn: Run, rule: SizeRule, precision: Precision) -> tuple[float, float]:
+        """Return (fixed bytes, bytes per pixel) that the network needs."""
         known = _needs.setdefault(network, {})
         if precision not in known:
             known[precision] = bytes_per_pixel(fn, rule, self.device)
-        fixed, slope = known[precision]
-        pixels = max(memory_budget(self.device) - fixed, 0) / slope
-        if image.shape[-2] * image.shape[-1] <= pixels:
-            return 0
-        return self._tile_of(int(pixels**0.5) // rule.multiple * rule.multiple, rule)
+        return known[precision]
 
-    @staticmethod
-    def _tile_of(size: int, rule: SizeRule) -> int:
-        """Return a tile size that the network accepts and that can overlap its neighbour."""
-        return rule.padded(max(size, 2 * rule.multiple))
-
-    def _smaller(self, tile: int, image: Tensor, rule: SizeRule, error: BaseException) -> int:
+    def _smaller(self, tile: int, sides: tuple[int, int], rule: SizeRule, error: BaseException) -> int:
         """Return the next smaller tile after the memory ran out."""
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-        before = min(tile or max(image.shape[-2:]), max(image.shape[-2:]))
-        after = self._tile_of(max(before // 2, _SMALLEST_TILE), rule)
+        before = min(tile or max(sides), max(sides))
+        after = padded_tile(max(before // 2, _SMALLEST_TILE), rule)
         if after >= before:
             raise RestorekitError(
-                f"not enough memory on {self.device} for an image of {image.shape[-2]} x {image.shape[-1]}"
+                f"not enough memory on {self.device} for an image of {sides[0]} x {sides[1]}"
                 f" pixels, not even in tiles of {before}; close other programs, or use --device cpu"
             ) from error
         return after
+
+
+def _left(picture: Picture, precision: Precision) -> float:
+    """Return the bytes that a large picture leaves to the network, of `_MOST`: its result is as large as it is."""
+    return max(_MOST - _STRIPS - 2 * picture.pixels.nbytes, _LEAST) / (_FP32_NEEDS if precision == "fp32" else 1)
 
 
 def _exact_kernels() -> Any:
@@ -257,6 +315,9 @@ class Restorer(BaseRestorer):
         self.generator = self._moved(generator)
 
     def _network_for(self, image: Tensor) -> Network:
+        return self.generator
+
+    def _fixed_network(self) -> Network:
         return self.generator
 
 

@@ -3,33 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
-from restorekit.errors import RestorekitError
 from restorekit.interface import Output, SizeRule
 from restorekit.restoring.memory import is_out_of_memory
-
-FEATHER = 16  # pixels over which one tile fades into the next
+from restorekit.restoring.spans import FEATHER, spans
 
 # An input change of 1 further away than the receptive field may change the output by this much: a fifteenth
 # of a 16-bit level.
 _NEGLIGIBLE = 1e-6
 _known: WeakKeyDictionary[torch.nn.Module, dict[tuple[SizeRule, int], int]] = WeakKeyDictionary()
-
-
-@dataclass(frozen=True)
-class _Span:
-    """One tile along one axis: pixels [start, stop) and the weight [stop - start] of each; weights sum to
-    1."""
-
-    start: int
-    stop: int
-    weight: Tensor
 
 
 def run_tiled(
@@ -53,47 +40,17 @@ def run_tiled(
     where `image` is. Raises `RestorekitError` for a tile that is not larger than its overlap.
     """
     tile_height, tile_width = (tile, tile) if isinstance(tile, int) else tile
-    rows = _spans(image.shape[-2], tile_height, overlap, multiple, margin)
-    columns = _spans(image.shape[-1], tile_width, overlap, multiple, margin)
+    rows = spans(image.shape[-2], tile_height, overlap, multiple, margin)
+    columns = spans(image.shape[-1], tile_width, overlap, multiple, margin)
     result = torch.zeros_like(image, dtype=torch.float32)
     for row in rows:
         for column in columns:
             part = image[..., row.start : row.stop, column.start : column.stop]
             restored = fn(part.to(device or image.device)).float().to(image.device)
-            weight = row.weight[:, None] * column.weight[None]
+            weight = torch.from_numpy(row.weight[:, None] * column.weight[None])
             target = result[..., row.start : row.stop, column.start : column.stop]
             target += restored * weight.to(image.device)
     return result
-
-
-def _spans(size: int, tile: int, overlap: int, multiple: int, margin: int) -> list[_Span]:
-    """Cut [0, size) into spans of at most `tile` pixels that share at least `overlap` with the next."""
-    tile = SizeRule(multiple).padded(tile)
-    if tile >= size:
-        return [_Span(0, size, torch.ones(size))]
-    step = (tile - overlap) // multiple * multiple
-    feather = overlap - 2 * margin
-    if step < 1 or feather < 0:
-        raise RestorekitError(
-            f"tiles of {tile} pixels cannot overlap by {overlap} with a margin of {margin}; use larger tiles"
-            " (--tile), or 0 for none"
-        )
-    starts = [*range(0, size - tile, step), size - tile]
-    raw = torch.zeros(len(starts), size)
-    for index, start in enumerate(starts):
-        raw[index, start : start + tile] = _ramp(tile, start > 0, start + tile < size, margin, feather)
-    weights = raw / raw.sum(dim=0)
-    return [_Span(start, start + tile, weights[i, start : start + tile]) for i, start in enumerate(starts)]
-
-
-def _ramp(tile: int, fade_in: bool, fade_out: bool, margin: int, feather: int) -> Tensor:
-    """Return [tile] weights: 0 in the margin, then rising linearly to 1, where there is a neighbour."""
-    position = torch.arange(tile, dtype=torch.float32)
-    rising = ((position - margin + 0.5) / (feather or 1e-6)).clamp(0, 1)
-    weight = torch.ones(tile)
-    if fade_in:
-        weight = torch.minimum(weight, rising)
-    return torch.minimum(weight, rising.flip(0)) if fade_out else weight
 
 
 def receptive_field(generator: Any, rule: SizeRule, cap: int = 128) -> int:

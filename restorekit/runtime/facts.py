@@ -25,7 +25,8 @@ class Facts:
 
     `model`, `task`, `weights`, `recipe`: which network it is, for which task, where its weights came from, and the
     digest of its recipe. `multiple`, `minimum`: the sizes that it takes, in pixels. `reach`: how far an input pixel
-    can be from an output pixel and still matter to it. `precision`: ``fp32``, ``fp16`` or ``int8``. `version`: the
+    can be from an output pixel and still matter to it. `bytes_per_pixel`: memory that restoring takes, for each pixel
+    of a tile. `precision`: ``fp32``, ``fp16`` or ``int8``. `version`: the
     restorekit that wrote it.
     """
 
@@ -36,6 +37,7 @@ class Facts:
     multiple: int
     minimum: int
     reach: int
+    bytes_per_pixel: int
     precision: str
     version: str
 
@@ -54,7 +56,7 @@ class Facts:
         """Read the facts back. Raises `WeightsError` when `restorekit export` did not write them."""
         try:
             values = {f.name: metadata[PREFIX + f.name] for f in fields(cls)}
-            numbers = {name: int(values[name]) for name in ("multiple", "minimum", "reach")}
+            numbers = {name: int(values[name]) for name in ("multiple", "minimum", "reach", "bytes_per_pixel")}
         except (KeyError, ValueError) as error:
             raise WeightsError(
                 f"{origin}: its metadata lacks {str(error).strip(chr(39))}, so that it cannot be known how to feed it;"

@@ -65,8 +65,7 @@ class Picture:
         """Return the colours as [1, 3, H, W] float32 in [0, 1]."""
         import torch
 
-        planes = np.ascontiguousarray(self.pixels.transpose(2, 0, 1)[None], dtype=np.float32)
-        return torch.from_numpy(planes).div_(float(np.iinfo(self.pixels.dtype).max))
+        return torch.from_numpy(planes_of(self.pixels))
 
     def with_image(self, image: Tensor) -> Picture:
         """Return the picture with the colours of `image` [1, 3, H, W] or [3, H, W] in [0, 1], rounded.
@@ -79,13 +78,8 @@ class Picture:
                 f"{self.path or 'picture'}: it has {self.height} x {self.width} pixels (height x width), the"
                 f" restored image {image.shape[-2]} x {image.shape[-1]}; they must be equal"
             )
-        colours = image.detach().float().cpu().reshape(3, self.height, self.width).numpy()
-        if self.grey:
-            colours = np.broadcast_to(np.tensordot(_LUMA, colours, 1), colours.shape)
-        top = np.iinfo(self.pixels.dtype).max
-        levels = np.clip(colours * np.float32(top) + np.float32(0.5), 0, top)
-        pixels = np.ascontiguousarray(levels.astype(self.pixels.dtype).transpose(1, 2, 0))
-        return replace(self, pixels=pixels)
+        planes = image.detach().float().cpu().reshape(3, self.height, self.width).numpy()
+        return replace(self, pixels=pixels_of(planes, self.pixels.dtype, self.grey))
 
     def to_8_bit(self) -> Picture:
         """Return the picture with 8 bits per channel, rounded to the nearest level."""
@@ -111,6 +105,21 @@ class Picture:
         colours = np.repeat(channels[..., :1], 3, axis=2) if grey else channels[..., :3]
         alpha = np.ascontiguousarray(channels[..., -1]) if count in (2, 4) else None
         return cls(np.ascontiguousarray(colours), alpha=alpha, grey=grey, **rest)
+
+
+def planes_of(pixels: Pixels) -> NDArray[np.float32]:
+    """Return whole numbers [H, W, 3] as [1, 3, H, W] float32 in [0, 1]."""
+    planes = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], dtype=np.float32)
+    planes /= np.float32(np.iinfo(pixels.dtype).max)
+    return planes
+
+
+def pixels_of(planes: NDArray[np.float32], kind: Any, grey: bool) -> Pixels:
+    """Return planes [3, H, W] as whole numbers [H, W, 3] of a type, rounded and clipped; with `grey` their luma."""
+    colours = np.broadcast_to(np.tensordot(_LUMA, planes, 1), planes.shape) if grey else planes
+    top = np.iinfo(kind).max
+    levels = np.clip(colours * np.float32(top) + np.float32(0.5), 0, top)
+    return np.ascontiguousarray(levels.astype(kind).transpose(1, 2, 0))
 
 
 def _to_8_bit(levels: Pixels) -> Pixels:
