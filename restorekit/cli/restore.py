@@ -52,6 +52,15 @@ class _TileType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     help="Pixels per side of the pieces that large images are cut into; 0 for none.",
 )
 @click.option("--flips", is_flag=True, help="Average with the result of the mirror image: better, twice the time.")
+@click.option(
+    "--strength",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(0, 1),
+    help="How much of the result is blended with the input: 0 is the input.",
+)
+@click.option("--save-mask", is_flag=True, help="Also write where the model saw rain or drops: NAME-mask.png.")
+@click.option("--preview", is_flag=True, help="Also write a page of before and after, the most changed first.")
 @click.option("--overwrite", is_flag=True, help="Restore again what is in OUT already.")
 @click.option("--format", "format_", metavar="SUFFIX", help="png, jpg, webp or tiff. Default: as the input.")
 @click.option(
@@ -82,6 +91,8 @@ def command(
     /,
     inputs: tuple[Path, ...],
     out: Path,
+    save_mask: bool,
+    preview: bool,
     overwrite: bool,
     format_: str | None,
     video_codec: CodecName,
@@ -93,6 +104,7 @@ def command(
     Folders are searched with all their subfolders, and OUT keeps their tree. Inputs are never changed; what
     is in OUT already is skipped. The exit code is 1 if a file failed.
     """
+    from restorekit.cli.afterwards import Afterwards
     from restorekit.restoring.folders import left_out, plan_jobs, run_jobs
     from restorekit.restoring.video import VideoOptions
 
@@ -103,13 +115,18 @@ def command(
         kinds = ", ".join(sorted({path.suffix.lower() for path in others}))
         click.echo(f"Note: {len(others)} files are left out, of formats that are not supported: {kinds}", err=True)
         _tell_clips(others)
-    if all(job.done for job in jobs):
+    more = Afterwards(jobs, out, save_mask, preview)
+    if more.complete:
         click.echo(f"0 restored, {len(jobs)} skipped, 0 failed: all are in {out} (--overwrite restores again)")
+        more.write_sheet()
         return
     restorer = _load(**model)
     click.echo(f"model {restorer.info.model} on {restorer.device}, {restorer.precision}", err=True)
+    more.check_model(restorer)
     report = _with_bar(jobs, lambda tick, frames: run_jobs(jobs, restorer, tick, video=video, frames=frames))
+    report.failed += more.write_masks()
     _tell(report)
+    more.write_sheet()
     if not report.ok:
         ctx.exit(1)
 

@@ -15,6 +15,7 @@ from restorekit.errors import WeightsError
 from restorekit.plugin.registry import Component, registry
 from restorekit.recipe import Recipe
 from restorekit.recipe.check import model_recipe
+from restorekit.restoring.blending import Blended, blend, check_strength
 from restorekit.restoring.restorer import AdaptiveRestorer, BaseRestorer, Budget, Restorer, RestorerInfo, Tile
 from restorekit.weights import WeightsFile, find_weights, weights_state
 from restorekit.weights.files import load_weights, recipe_of
@@ -90,11 +91,14 @@ def _info(component: Component, recipe: Recipe, weights: str, adaptive: bool, le
     )
 
 
-def _adaptive(component: Component, device: str, precision: str, budget: Budget | None, **options: Any) -> BaseRestorer:
+def _adaptive(
+    component: Component, device: str, precision: str, budget: Budget | None, strength: float, **options: Any
+) -> BaseRestorer:
     recipe = model_recipe(registry(), component.id)
 
-    def learn(image: Tensor, limit: Budget) -> nn.Module | Tensor:
-        return adapt(recipe, image, device=device, precision=precision, steps=limit.steps, seconds=limit.seconds)
+    def learn(image: Tensor, limit: Budget) -> Any:
+        learned = adapt(recipe, image, device=device, precision=precision, steps=limit.steps, seconds=limit.seconds)
+        return blend(learned, image, strength)
 
     trained = recipe.adapt is None or recipe.adapt.output == "prediction"
     network = build_generator(recipe) if trained else None
@@ -110,26 +114,30 @@ def load(
     precision: str = "auto",
     tile: Tile = "auto",
     flips: bool = False,
+    strength: float = 1.0,
     budget: Budget | None = None,
 ) -> BaseRestorer:
     """Return a restorer of an installed model.
 
     `weights`: a file, a run folder, a name in the user's folder or ``hf://owner/repo``; without it, the user's own
     or the shipped weights. A model that adapts learns each image, for `budget` at most, when it has no weights; and
-    when it has some but a budget and no `weights` are given.
+    when it has some but a budget and no `weights` are given. `strength`: how much of the result is blended with the
+    input, 0 to 1.
 
     Raises `UnknownNameError`, `WeightsError` when there are no weights (saying how to train some), and
-    `RestorekitError` for an unknown device or precision.
+    `RestorekitError` for an unknown device or precision, or another strength.
     """
+    check_strength(strength)
     component = registry().find("model", model)
     options: dict[str, Any] = {"tile": tile, "flips": flips}
     if weights in (None, component.entry.name) and weights_state(component.entry) == "adapts":
-        return _adaptive(component, device, precision, budget, **options)
+        return _adaptive(component, device, precision, budget, strength, **options)
     if weights is None and component.entry.adapts and budget:
-        return _adaptive(component, device, precision, budget, **options)
+        return _adaptive(component, device, precision, budget, strength, **options)
     file = find_weights(component, weights)
     network, recipe = load_generator(component, file)
     info = _info(component, recipe, file.source, adaptive=False)
+    network = Blended(network, strength) if strength != 1 else network
     return Restorer(network, device=device, precision=precision, info=info, **options)
 
 

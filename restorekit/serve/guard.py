@@ -17,8 +17,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
-# Of gradio's own addresses only those of its queue and client: its page and its other services load scripts and fonts
-# from elsewhere, and this page has no use for them.
+# Of gradio's own addresses only those of its queue and client: this page has no use for the others, and some of them
+# ask other machines.
 _GRADIO = ("info", "call/", "queue/", "upload", "file=", "heartbeat/", "cancel", "startup-events")
 _CALLS = ("/gradio_api/call/", "/gradio_api/queue/join")
 _HEADERS = {

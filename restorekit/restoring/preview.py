@@ -1,0 +1,128 @@
+"""A sheet to look through quickly: before and after of a folder's pictures, the most changed first."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING, BinaryIO
+from urllib.parse import quote
+
+import numpy as np
+from PIL import Image
+
+from restorekit.data.images import Picture, atomic_write, read_picture
+from restorekit.errors import DataError, ImageError
+
+if TYPE_CHECKING:
+    from restorekit.restoring.folders import Job
+
+NAME = "preview.html"
+_OURS = b'content="restorekit"'
+MOST = 200  # pictures on a sheet: about 30 MB
+_SIDE = 720  # pixels of the longer side
+_QUALITY = 82
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """One picture: its JPEGs before and after, their size, and the mean change of a channel in 8-bit levels."""
+
+    job: Job
+    before: bytes
+    after: bytes
+    size: tuple[int, int]
+    change: float
+
+
+def sheet_path(jobs: Sequence[Job], out: Path) -> Path:
+    """Return where the sheet of the results of `jobs` is written: into `out`, or beside it where it is one file.
+
+    Raises `DataError` when a file of that name is there that is no such sheet.
+    """
+    path = (out.parent if any(job.target == out for job in jobs) else out) / NAME
+    if path.exists() and _OURS not in path.read_bytes()[:1000]:
+        raise DataError(f"{path}: it is no sheet of restorekit and would be lost; rename it, or leave --preview out")
+    return path
+
+
+def write_sheet(jobs: Sequence[Job], path: Path, progress: Callable[[int], None] | None = None) -> int:
+    """Write one self-contained page about the jobs whose results are there; return how many pictures it shows.
+
+    The results are compared with their sources as they lie on the disk, so that what an earlier run restored is on it
+    too. At most `MOST` are shown, the most changed; the page says how many are not. Clips and animations are left out,
+    and so is what cannot be read any more. Raises `ImageError` when the page cannot be written.
+    """
+    pairs: list[_Pair] = []
+    compared = 0
+    for index, job in enumerate(jobs, start=1):
+        pair = _compared(job)
+        if pair:
+            compared += 1
+            pairs = sorted([*pairs, pair], key=lambda p: -p.change)[:MOST]
+        if progress:
+            progress(index)
+    text = _page(pairs, compared, path.parent).encode()
+
+    def write(file: BinaryIO) -> None:
+        file.write(text)
+
+    atomic_write(path, write)
+    return len(pairs)
+
+
+def _compared(job: Job) -> _Pair | None:
+    if job.clip or not job.target.is_file():
+        return None
+    try:
+        before, after = (_small(read_picture(path)) for path in (job.source, job.target))
+    except ImageError:  # told when it was restored
+        return None
+    if before.size != after.size:
+        return None
+    change = np.abs(np.asarray(before, np.int16) - np.asarray(after, np.int16)).mean()
+    return _Pair(job, _jpeg(before), _jpeg(after), before.size, float(change))
+
+
+def _small(picture: Picture) -> Image.Image:
+    image = Image.fromarray(picture.to_8_bit().pixels)
+    image.thumbnail((_SIDE, _SIDE), Image.Resampling.BOX)
+    return image
+
+
+def _jpeg(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=_QUALITY)
+    return file.getvalue()
+
+
+def _page(pairs: Sequence[_Pair], compared: int, folder: Path) -> str:
+    template = Template((files("restorekit.restoring") / "preview.html").read_text(encoding="utf-8"))
+    shown = f"{compared} picture{'' if compared == 1 else 's'}."
+    if compared > len(pairs):
+        shown = f"{compared} pictures, of which the {len(pairs)} most changed are shown."
+    figures = "\n".join(_figure(pair, folder) for pair in pairs)
+    return template.substitute(title="Restored pictures: before and after", summary=shown, figures=figures)
+
+
+def _figure(pair: _Pair, folder: Path) -> str:
+    target = pair.job.target
+    inner = target.relative_to(folder) if target.is_relative_to(folder) else target
+    name = html.escape(str(inner))
+    width, height = pair.size
+    size = f'width="{width}" height="{height}" loading="lazy"'
+    before, after = (base64.b64encode(data).decode() for data in (pair.before, pair.after))
+    return (
+        '<figure><div class="pair">'
+        f'<img {size} alt="{name} before" src="data:image/jpeg;base64,{before}">'
+        f'<img class="after" {size} alt="{name} after" src="data:image/jpeg;base64,{after}">'
+        '<div class="bar"></div>'
+        f'<input type="range" min="0" max="100" value="50" aria-label="{name}: before and after"></div>'
+        f'<figcaption><a href="{html.escape(quote(inner.as_posix()))}">{name}</a>'
+        f" <span>changed by {pair.change:.1f} of 255 levels on average</span></figcaption></figure>"
+    )
