@@ -11,12 +11,12 @@ import pytest
 import torch
 from click.testing import CliRunner
 from PIL import Image
-from restorekit.types import Output, SizeRule
 from torch import nn
 
 import restorekit
 from restorekit.cli.restore import command
 from restorekit.errors import RestorekitError
+from restorekit.interface import Output, SizeRule
 from restorekit.restoring import Restorer, RestorerInfo, preview
 from restorekit.restoring import load as loading
 from restorekit.restoring.blending import Blended, blend
@@ -170,7 +170,7 @@ def test_the_sheet_shows_the_most_changed_first(run, photos, tmp_path, monkeypat
 def test_a_foreign_file_of_the_sheets_name_is_kept(run, photos, tmp_path):
     (tmp_path / "preview.html").write_text("mine")
     done = run(Plain(), photos / "dark.png", "-o", tmp_path / "x.png", "--preview")
-    assert "would be overwritten" in str(done.exception)
+    assert "would be lost" in str(done.exception)
     assert (tmp_path / "preview.html").read_text() == "mine"
     assert not (tmp_path / "x.png").exists()
 

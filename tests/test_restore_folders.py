@@ -285,6 +285,8 @@ def test_command_restores_a_folder_and_passes_its_options(photos, tmp_path, cli)
         "--tile",
         "512",
         "--flips",
+        "--strength",
+        "0.5",
         "--budget-steps",
         "9",
         "--device",
@@ -301,7 +303,14 @@ def test_command_restores_a_folder_and_passes_its_options(photos, tmp_path, cli)
     assert settings["budget"].steps == 9
     assert settings["budget"].seconds is None
     del settings["budget"]
-    assert settings == {"weights": "w", "device": "cpu", "precision": "fp32", "tile": 512, "flips": True}
+    assert settings == {
+        "weights": "w",
+        "device": "cpu",
+        "precision": "fp32",
+        "tile": 512,
+        "flips": True,
+        "strength": 0.5,
+    }
 
 
 def test_command_without_a_model_takes_the_only_one(photos, tmp_path, cli):

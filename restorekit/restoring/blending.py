@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from restorekit.errors import RestorekitError
-from restorekit.types import Output, SizeRule
+from restorekit.interface import Output, SizeRule
 
 
 def check_strength(strength: float) -> None:

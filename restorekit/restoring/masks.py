@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from restorekit.data.images import Picture, atomic_write, read_picture
 from restorekit.errors import DataError, RestorekitError
+from restorekit.interface import Output, SizeRule
 from restorekit.plugin.registry import registry
 from restorekit.restoring.restorer import BaseRestorer, Restorer
-from restorekit.types import Output, SizeRule
 
 if TYPE_CHECKING:
     from restorekit.restoring.folders import Job
