@@ -23,7 +23,7 @@ from restorekit.recipe import Recipe, parts
 
 DOCS = Path(__file__).resolve().parent
 NOTE = "<!-- Written by docs/generate.py (`make docs`); changes made here are lost. -->"
-OURS = ("core", "attngan", "pix2pix", "rain2avoid", "remaen")
+OURS = ("core", "attngan", "pix2pix", "rain2avoid", "remaen", "derain")
 TABLES = (
     Recipe, parts.Named, parts.Term, parts.Optim, parts.Schedule, parts.Phases, parts.Phase, parts.Data, parts.Augment,
     parts.Synthesis, parts.Adapt,

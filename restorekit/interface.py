@@ -26,12 +26,6 @@ class SizeRule:
     multiple: int = 1
     minimum: int = 1
 
-    @staticmethod
-    def of(network: object) -> SizeRule:
-        """Return the sizes that a generator accepts; any, if it states none."""
-        rule = getattr(network, "size_rule", None)
-        return rule if isinstance(rule, SizeRule) else SizeRule()
-
     def padded(self, size: int) -> int:
         """Return the smallest accepted size that is not below `size`."""
         return -(-max(size, self.minimum) // self.multiple) * self.multiple
@@ -169,6 +163,9 @@ class Synthesizer(Protocol):
     degraded, or None. `preset` is one of its attribute ``presets`` (a tuple of names), or None for its default. All
     that is random must be derived from a sample's key (`restorekit.keyed.uniform`), never from the global random
     state. Images may be float32 or float64, and on any device; the result is like them.
+
+    For training it may have a method ``scenes(clean, keys) -> Tensor``: the clean images, like `clean`, that it
+    degrades in their place, such as darker or softer ones.
     """
 
     def __call__(self, clean: Tensor, keys: Tensor, preset: str | None = None) -> tuple[Tensor, Tensor | None]: ...

@@ -16,7 +16,9 @@ from torch import nn
 
 import restorekit.benchmark.loading as loading
 import restorekit.benchmark.runner as runner
+from restorekit.benchmark.extra_metrics import further_metrics
 from restorekit.benchmark.loading import NoWeightsError
+from restorekit.data.leaks import perceptual_hash
 from restorekit.errors import DataError, RestorekitError, UnknownNameError, WeightsError
 from restorekit.interface import SizeRule
 from restorekit.restoring.restorer import AdaptiveRestorer, Restorer, RestorerInfo
@@ -235,6 +237,37 @@ def test_resumes_after_an_interruption(dataset, models, tmp_path, monkeypatch):
     assert _images(out, "good") == [f"{i:03}" for i in range(COUNT)]
     whole = runner.run("all", dataset, tmp_path / "whole")
     assert report.summary.rows[1].means == whole.summary.rows[1].means
+
+
+def _trained_on(dataset, count):
+    paths = sorted((dataset / "target").iterdir())[:count]
+    hashes = tuple(perceptual_hash(np.array(Image.open(path))) for path in paths)
+
+    def make(settings):
+        restorer = _fixed(0.1)(settings)
+        restorer.info = replace(restorer.info, seen=hashes)
+        return restorer
+
+    make.task = "raindrop"
+    return make
+
+
+def test_images_that_a_model_was_trained_on_are_left_out_for_it_alone(dataset, models, tmp_path):
+    models.update(fair=_fixed(0.05), trained=_trained_on(dataset, 2), wholly=_trained_on(dataset, COUNT))
+    metrics = further_metrics(["psnr"])
+    report = runner.run("all", dataset, tmp_path / "out", metrics=metrics)
+    rows = {row.model: row for row in report.summary.rows}
+    assert [len(rows[name].row.images) for name in ("fair", "trained", "wholly")] == [COUNT, COUNT - 2, 0]
+    dark = [20 * math.log10(255 / (20 + 2 * i)) for i in range(2, COUNT)]
+    gains = rows["trained"].gains["psnr-rgb"]
+    assert gains.mean == pytest.approx(rows["trained"].means["psnr-rgb"].mean - np.mean(dark), abs=1e-9)
+    assert rows["wholly"].row.state == "seen"
+    assert rows["wholly"].means == {}
+    assert not report.failed
+    assert [{test.first, test.second} for test in report.summary.tests] == [{"fair", "trained"}]
+    table = (tmp_path / "out" / "table.md").read_text()
+    assert "2 images left out, for it was trained on them" in table
+    assert f"{COUNT} images left out" in table
 
 
 def test_changed_weights_are_run_again_and_nothing_is_mixed(dataset, models, tmp_path):

@@ -184,7 +184,7 @@ def test_every_page_is_in_the_sites_navigation():
     assert sorted(listed) == sorted(page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md"))
 
 
-@pytest.mark.parametrize("model", ["attngan", "pix2pix", "remaen", "rain2avoid"])
+@pytest.mark.parametrize("model", ["attngan", "pix2pix", "remaen", "rain2avoid", "derain"])
 def test_page_of_a_model_names_what_its_plugin_offers(model):
     text = (DOCS / "models" / f"{model}.md").read_text(encoding="utf-8")
     plugin = next(p for p in registry().plugins if p.name == model)

@@ -29,7 +29,7 @@ PROJECTS = {"restorekit": REPOSITORY} | {p.name: p for p in sorted((REPOSITORY /
 PLUGINS = [name for name in PROJECTS if name != "restorekit"]
 MODELS = {
     "attngan", "cgan", "pix2pix", "pix2pix-balanced", "pix2pix-both", "pix2pix-channel", "pix2pix-small",
-    "pix2pix-spatial", "rain2avoid", "remaen",
+    "pix2pix-spatial", "rain2avoid", "remaen", "derain",
 }  # fmt: skip
 MEGABYTE = 1_000_000
 

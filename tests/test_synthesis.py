@@ -291,6 +291,29 @@ def test_mixed_drops_take_both_presets():
     assert same.any(1).all()
 
 
+def test_sharp_drops_are_many_and_small_and_have_crisp_edges():
+    clean = scene(8)
+    mask = synthesize(clean, torch.arange(8), "raindrop", "sharp")[1]
+    sizes = [ndimage.sum_labels(m[0], *_labelled(m[0].numpy())) for m in mask]
+    assert np.median([len(size) for size in sizes]) > 10
+    assert 2 < np.median(np.sqrt(np.concatenate(sizes) * 4 / np.pi)) < 14
+    steep = [(synthesize(clean, torch.arange(8), "raindrop", name)[0] - clean) for name in ("sharp", "drops")]
+    sharp, drops = (change.diff(dim=-1).abs().flatten(1).quantile(0.99, dim=1).mean() for change in steep)
+    assert sharp > 1.3 * drops
+
+
+def _labelled(mask):
+    labels, count = ndimage.label(mask)
+    return labels, np.arange(1, count + 1)
+
+
+def test_wide_drops_darken_as_well_as_lighten():
+    clean = torch.full((24, 3, 128, 128), 0.5)
+    change = (synthesize(clean, torch.arange(24), "raindrop", "wide")[0] - clean).mean(1)
+    assert (change < -5 / 255).any((1, 2)).float().mean() > 0.2
+    assert (change > 5 / 255).any((1, 2)).float().mean() > 0.4
+
+
 def test_scale_enlarges_drops_and_keeps_their_share():
     clean = torch.zeros(8, 3, 320, 320)
     small = add_drops(clean, torch.arange(8), replace(DROPS, scale=0.5, sky_lift=(1.0, 1.0)))[1].mean()
@@ -309,7 +332,7 @@ def test_bad_input_is_refused_with_a_remedy():
         synthesize(torch.zeros(1, 3, 8, 8), torch.tensor([1]), "raindrops")
     with pytest.raises(UnknownNameError, match="heavy"):
         synthesize(torch.zeros(1, 3, 8, 8), torch.tensor([1]), "rain-streak", "heavi")
-    assert presets("raindrop") == ("drops", "soft", "mixed")
+    assert presets("raindrop") == ("drops", "soft", "sharp", "wide", "mixed", "lens")
 
 
 def test_photographs_are_small_attributed_rgb_and_need_no_torch():

@@ -20,7 +20,7 @@ import click
 import torch
 from torch import nn
 
-from restorekit.data.leaks import find_leaks
+from restorekit.data.leaks import find_leaks, perceptual_hash
 from restorekit.data.sets import ImageSet, resolve
 from restorekit.engine.run.folder import FACTS, STATUS, RunFolder
 from restorekit.errors import DataError
@@ -36,7 +36,12 @@ from restorekit.weights.find import find_weights
 from restorekit.weights.manifest import add_to_manifest, folder_of
 
 HALF_TOLERANCE = 0.01  # dB
-BUILTIN = {"raindrop": "raindrop@builtin", "rain-streak": "rain100l@builtin"}
+BUILTIN = {"raindrop": "raindrop@builtin", "rain-streak": "rain100l@builtin", "rain": "raindrop@builtin"}
+PURPOSES = {
+    "raindrop": "raindrops on glass",
+    "rain-streak": "rain streaks",
+    "rain": "rain streaks and raindrops on glass",
+}
 COMMAND = "command.txt"
 LICENCE = "CC-BY-NC-4.0"
 DATA_LICENCES = {
@@ -45,11 +50,12 @@ DATA_LICENCES = {
     "cc0": "13 landscapes and cities: CC0",
     "urban100": "Urban100: no licence stated",
     "sunhays80": "Sun-Hays 80: no licence stated",
+    "pairs": "real pairs of the Raindrop data set (Qian et al., CVPR 2018): no licence stated",
 }
 
 
 def _build(recipe: Recipe) -> nn.Module:
-    from restorekit.networks import build_generator
+    from restorekit.engine.step.task import build_generator
 
     return build_generator(recipe)
 
@@ -69,6 +75,11 @@ def _half_is_enough(network: nn.Module, recipe: Recipe) -> tuple[bool, float]:
     return abs(difference) < HALF_TOLERANCE, difference
 
 
+def _gain(network: nn.Module, images: ImageSet) -> float:
+    before = [score_image(s.degraded, s.clean, ["rgb"])["psnr-rgb"] for s in images]
+    return round(_psnr(network, images) - sum(before) / len(before), 2)
+
+
 def check_backgrounds(photos: Path) -> int:
     """Return how many photographs there are. Raises `DataError` when one looks like a built-in test image."""
     count = 0
@@ -80,6 +91,18 @@ def check_backgrounds(photos: Path) -> int:
             if leaks:
                 raise DataError(f"{folder}: {leaks[0]} looks like a built-in test image; leave it out of training")
     return count
+
+
+def real_pairs(recipe: Recipe) -> list[int]:
+    """Return the perceptual hashes of both sides of the real pairs that the recipe's synthesizer learned from."""
+    folders = str(recipe.data.synthesis.settings.get("pairs", "")) if recipe.data.synthesis else ""
+    sides = [
+        side
+        for folder in filter(None, folders.split(":"))
+        for sample in resolve(Path(folder))
+        for side in (sample.degraded, sample.clean)
+    ]
+    return [perceptual_hash(side) for side in sides if side is not None]
 
 
 def ship(run: Path, checked: int) -> Path:
@@ -95,10 +118,13 @@ def ship(run: Path, checked: int) -> Path:
     facts = {"restorekit.model": recipe.name, "restorekit.license": LICENCE}
     save_weights(folder / f"{recipe.name}.safetensors", network, recipe, facts, half=half)
     (folder / f"{recipe.name}.toml").write_text(to_toml(recipe), encoding="utf-8")
-    add_to_manifest(folder, recipe.name, f"{recipe.name}.safetensors")
+    seen = real_pairs(recipe)
+    gain = _gain(network, resolve(BUILTIN[recipe.task]))
+    add_to_manifest(folder, recipe.name, f"{recipe.name}.safetensors", seen, gain)
     notes = {
         "storage": f"{'float16' if half else 'float32'} (float16 changes PSNR by {difference:+.4f} dB)",
         "checked": checked,
+        "real": len(seen) // 2,
         "step": "last step" if found.stem == "last" else "best evaluation",
     }
     RunFolder(run).write_json("shipped.json", notes)
@@ -107,7 +133,7 @@ def ship(run: Path, checked: int) -> Path:
 
 def _licences(commands: list[str]) -> str:
     """Return the licences of the folders of photographs that the commands name."""
-    return "; ".join(text for name, text in DATA_LICENCES.items() if any(f"/{name} " in line for line in commands))
+    return "; ".join(text for name, text in DATA_LICENCES.items() if any(f"/{name}" in line for line in commands))
 
 
 def _data_kind(recipe: Recipe) -> str:
@@ -149,6 +175,7 @@ def write_card(run: Path, summaries: list[Path]) -> Path:
   ({platform.machine()}, {facts["precision"]}), torch {torch.__version__.split("+")[0]}, seed {recipe.seed}.
 - Licences of the photographs, as stated: {_licences(commands)}.
 - Background-disjoint from every built-in test image: perceptual hashes of {notes["checked"]} photographs compared.
+- Real pairs among what it learned from: {notes["real"]}; a benchmark leaves them out for this model.
 - Perceptual (VGG16) term: {"in use" if "perceptual" in recipe.losses else "not used; its weights could not be had"}.
 
 Trained by, from the repository's root:
@@ -165,7 +192,7 @@ Gain over the degraded input in dB, with the 95 % bootstrap interval of the pair
 
 ## Use and limits
 
-For removing {"raindrops on glass" if recipe.task == "raindrop" else "rain streaks"} from photographs, and as a first
+For removing {PURPOSES[recipe.task]} from photographs, and as a first
 row of comparisons. Small and trained briefly: large drops and dense rain are only weakened, and fine texture may be
 softened. Built-in sets are synthetic, and their scores cannot be compared with published ones. Pictures of good and bad
 cases: `docs/models/` of the repository.

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-State = Literal["input", "done", "no weights", "failed"]
+State = Literal["input", "done", "no weights", "seen", "failed"]
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,8 @@ class ModelFacts:
 class Row:
     """One row of the table before statistics. `note`: why there are no scores, or fewer than images.
 
-    `unlearned`: images for which the budget was too small to learn them.
+    `unlearned`: images for which the budget was too small to learn them. `left_out`: images that the model was trained
+    on, which it is not judged by; the state is ``seen`` when none is left.
     """
 
     facts: ModelFacts
@@ -78,6 +79,7 @@ class Row:
     images: list[ImageRecord] = field(default_factory=list)
     cost: Cost | None = None
     unlearned: int = 0
+    left_out: int = 0
 
 
 def key_of(identity: Mapping[str, Any]) -> str:

@@ -22,6 +22,7 @@ from restorekit.benchmark.records import ImageRecord, ModelFacts, Row, key_of
 from restorekit.benchmark.report import Report
 from restorekit.benchmark.samples import Samples, first_positions, slug, to_uint8, write_png
 from restorekit.benchmark.scoring import score_pixels
+from restorekit.benchmark.seen import seen_among
 from restorekit.benchmark.settings import Settings
 from restorekit.benchmark.store import Store
 from restorekit.data.sets import resolve
@@ -163,7 +164,7 @@ class Benchmark:
         try:
             run = ModelRun(self, component, load_model(component, name, self.settings), row)
             run.all()
-            row.state = "done"
+            row.state = "done" if row.images or not row.left_out else "seen"
         except NoWeightsError as absent:
             row.state, row.note = "no weights", str(absent)
         except Exception as error:  # a plugin may raise anything; the other models must still run
@@ -201,6 +202,12 @@ def _free() -> None:
         torch.cuda.empty_cache()
 
 
+def _tasks(trained_for: str, component: Component) -> str:
+    """Return what a model's row is for: all tasks of the model, unless the weights were trained for another one."""
+    own = component.entry.tasks
+    return ", ".join(own) if trained_for in ("", *own) else trained_for
+
+
 class ModelRun:
     """One loaded model going over the images that it has not done yet."""
 
@@ -210,7 +217,7 @@ class ModelRun:
         digest = "" if info.adaptive else state_digest(restorer.generator)
         row.facts = replace(
             row.facts,
-            task=info.task or row.facts.task,
+            task=_tasks(info.task, component),
             weights=info.weights,
             weights_sha256=digest,
             network_width=info.width,
@@ -234,7 +241,14 @@ class ModelRun:
             for name, record in bench.store.images(self.model, self.key).items()
             if bench.store.output(self.model, name).exists()
         }
+        self.names = self._unseen_names(info.seen)
         self.growth: int | None = None
+
+    def _unseen_names(self, hashes: Sequence[int]) -> list[str]:
+        """Return the names of the images that the model was not trained on, and count the others."""
+        seen = seen_among(self.bench.samples, hashes)
+        self.row.left_out = len(seen)
+        return [name for name in self.bench.samples.names if name not in seen]
 
     def all(self) -> None:
         """Measure the cost, restore and score every image that is left; fill the row."""
@@ -243,8 +257,7 @@ class ModelRun:
                 self._fixed_cost()
             self._images()
         finally:
-            names = self.bench.samples.names
-            self.row.images = [self.done[name] for name in names if name in self.done]
+            self.row.images = [self.done[name] for name in self.names if name in self.done]
         if self.row.facts.adaptive:
             self.row.unlearned = sum(not record.learned for record in self.row.images)
             self._adaptive_cost()
@@ -277,7 +290,7 @@ class ModelRun:
         workers = CUDA_SCORERS if self.restorer.device.type == "cuda" else 0
         pool = ThreadPoolExecutor(workers, initializer=_single_threaded) if workers else None
         try:
-            for name in self.bench.samples.names:
+            for name in self.names:
                 if name in self.done:
                     self.bench.progress.advance()
                     continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -60,6 +60,15 @@ class RowSummary:
     @property
     def source(self) -> str:
         """Where the weights come from, or what a small budget left of them, in words."""
+        return self._origin + (f"; {self._unjudged}" if self.row.left_out else "")
+
+    @property
+    def _unjudged(self) -> str:
+        count = self.row.left_out
+        return f"{count} images left out, for it was trained on them" if count > 1 else "1 image left out: trained on"
+
+    @property
+    def _origin(self) -> str:
         facts = self.row.facts
         if not facts.budget:
             return facts.weights
@@ -106,6 +115,19 @@ def _scores(row: Row, metric: str) -> Values:
     return np.array([record.scores[metric] for record in row.images], dtype=np.float64)
 
 
+def _only(row: Row, names: Sequence[str]) -> Row:
+    """Return the row with its records of these images, in this order."""
+    by_name = {record.image: record for record in row.images}
+    return replace(row, images=[by_name[name] for name in names])
+
+
+def _tests(rows: Sequence[Row]) -> list[PairedTest]:
+    """Test the models against each other on the images that all of them are judged by."""
+    judged = [{record.image for record in row.images} for row in rows]
+    common = [r.image for r in rows[0].images if all(r.image in names for names in judged)] if rows else []
+    return paired_tests({row.facts.model: _scores(_only(row, common), HEADLINE) for row in rows}) if common else []
+
+
 def _row_summary(row: Row, degraded: Row, task: str, metrics: Sequence[str]) -> RowSummary:
     title, other = title_of(row, task)
     if not metrics or row.state not in ("done", "input"):
@@ -113,8 +135,9 @@ def _row_summary(row: Row, degraded: Row, task: str, metrics: Sequence[str]) -> 
     means = {metric: mean_interval(_scores(row, metric)) for metric in metrics}
     if row.state == "input":
         return RowSummary(row, title, other, means)
-    deltas = {metric: differences(_scores(row, metric), _scores(degraded, metric)) for metric in metrics}
     names = [record.image for record in row.images]
+    before = _only(degraded, names)
+    deltas = {metric: differences(_scores(row, metric), _scores(before, metric)) for metric in metrics}
     return RowSummary(
         row,
         title,
@@ -132,7 +155,7 @@ def summarize(samples: Samples, rows: Sequence[Row], further: Sequence[Further] 
     metrics = tuple(degraded.images[0].scores) if samples.paired else ()
     summaries = [_row_summary(row, degraded, samples.task, metrics) for row in rows]
     finished = [row for row in rows if row.state == "done"] if metrics else []
-    tests = paired_tests({row.facts.model: _scores(row, HEADLINE) for row in finished})
+    tests = _tests(finished)
     notes = [BUILTIN] if samples.is_builtin else []
     notes += [UNPAIRED] if not samples.paired else []
     notes += [INFINITE] if any(i.infinite for s in summaries for i in s.means.values()) else []
@@ -152,6 +175,7 @@ def _row_values(row: RowSummary) -> dict[str, Any]:
         "note": row.row.note,
         "source": row.source,
         "images": len(row.row.images),
+        "left_out": row.row.left_out,
         "means": {m: asdict(i) for m, i in row.means.items()},
         "gains": {m: asdict(i) for m, i in row.gains.items()},
         "share_worse": row.worse,

@@ -218,7 +218,7 @@ def _shown(summary: Summary, columns: int) -> tuple[str, ...]:
 
 def _terminal_cells(row: RowSummary, summary: Summary, columns: int) -> list[str]:
     title = row.title.replace(" (", "\n(", 1)
-    if row.row.state in ("failed", "no weights"):
+    if row.row.state in ("failed", "no weights", "seen"):
         title += f"\n({row.row.state})"
     scores = [quality(row, p).replace(" / ", "\n") for p in _shown(summary, columns)]
     gains = [gain(row).replace(" [", "\n["), percent(row.worse)] if summary.paired else []

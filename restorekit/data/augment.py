@@ -10,7 +10,7 @@ from kornia.enhance import adjust_brightness
 from kornia.geometry.transform import hflip, vflip
 from torch import Tensor
 
-from restorekit.data.synthesis import add_drops, synthesize
+from restorekit.data.synthesis import add_drops, scenes, synthesize
 from restorekit.data.synthesis.defocus import defocus
 from restorekit.interface import Batch
 from restorekit.keyed import uniform
@@ -85,6 +85,7 @@ def augment(batch: Batch, data: Data) -> Batch:
         if data.synthesis.defocus:
             clean = defocus(clean, key, data.synthesis.defocus)
         how = data.synthesis
+        clean = scenes(clean, key, how.task, how.settings)
         degraded, mask = synthesize(clean, key, how.task, how.preset, how.settings)
         batch = batch.replace(degraded=degraded, clean=clean, mask=mask)
     if data.augment.drops:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
@@ -10,8 +11,8 @@ from torch import Tensor, nn
 
 from restorekit.engine.adapt.learning import adapt
 from restorekit.engine.notices import notice_once
+from restorekit.engine.step.task import build_generator
 from restorekit.errors import WeightsError
-from restorekit.networks import build_generator
 from restorekit.plugin.registry import Component, registry
 from restorekit.recipe import Recipe
 from restorekit.recipe.check import model_recipe
@@ -136,7 +137,7 @@ def load(
         return _adaptive(component, device, precision, budget, strength, **options)
     file = find_weights(component, weights)
     network, recipe = load_generator(component, file)
-    info = _info(component, recipe, file.source, adaptive=False)
+    info = replace(_info(component, recipe, file.source, adaptive=False), seen=file.seen)
     network = Blended(network, strength) if strength != 1 else network
     return Restorer(network, device=device, precision=precision, info=info, **options)
 

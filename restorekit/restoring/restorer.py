@@ -46,7 +46,8 @@ class RestorerInfo:
 
     `weights`: what they are and where from. `width`: the network's width, when that is a setting.
     `recipe_digest`: identifies the recipe. `adaptive`: it looks at each image anew before it restores it, and,
-    unless `learns` is false, trains a network on it.
+    unless `learns` is false, trains a network on it. `seen`: perceptual hashes of the real photographs that the weights
+    were trained on.
     """
 
     model: str = ""
@@ -56,6 +57,7 @@ class RestorerInfo:
     recipe_digest: str = ""
     adaptive: bool = False
     learns: bool = True
+    seen: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -187,7 +189,7 @@ class BaseRestorer(ABC):
 
     def _run_network(self, network: Any, image: Tensor, precision: Precision) -> Tensor:
         """Run a network on [1, 3, H, W], padded to its rule, in tiles where needed."""
-        rule = SizeRule.of(network)
+        rule = getattr(network, "size_rule", None) or SizeRule()
         padded, crop = pad_to_rule(image, rule)
         fn = self._prepared(network, precision)
         sides = padded.shape[-2], padded.shape[-1]
@@ -199,7 +201,7 @@ class BaseRestorer(ABC):
 
     def _by_strips(self, network: Any, picture: Picture, precision: Precision) -> Picture:
         """Restore a large picture, of which only a row of tiles is in floating point at a time."""
-        rule = SizeRule.of(network)
+        rule = getattr(network, "size_rule", None) or SizeRule()
         fn = self._prepared(network, precision)
 
         def run(planes: Planes) -> Planes:

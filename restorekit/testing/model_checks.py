@@ -8,10 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from restorekit.devices import pick_precision
-from restorekit.engine.step.task import RecipeTask
+from restorekit.engine.step.task import RecipeTask, build_generator, size_rule_of
 from restorekit.errors import RecipeError, WeightsError
-from restorekit.interface import Batch, Output, SizeRule
-from restorekit.networks import build_generator
+from restorekit.interface import Batch, Output
 from restorekit.plugin.registry import create, registry
 from restorekit.recipe import Recipe, from_toml, to_toml
 from restorekit.recipe.check import check_recipe, model_recipe
@@ -51,7 +50,7 @@ def _available(name: str, term: dict[str, Any]) -> bool:
 
 def small_batch(recipe: Recipe, task: RecipeTask, count: int = 2) -> Batch:
     """Return a small batch for the recipe; references are made up where a prior looks at whole images."""
-    side = SizeRule.of(task.networks["generator"]).padded(64)
+    side = size_rule_of(task.networks["generator"]).padded(64)
     data = batch(count, side, side)
     if getattr(task.prior, "per_image", False):
         assert data.clean is not None
@@ -157,7 +156,7 @@ def check_restores_odd_sizes(subject: Subject) -> None:
     """An untrained network restores a picture of odd size, padded to its rule, to finite values in [0, 1]."""
     recipe = runnable_recipe(subject)
     network = build_generator(recipe).eval()
-    rule = SizeRule.of(network)
+    rule = size_rule_of(network)
     degraded = batch(1, rule.padded(37), rule.padded(61)).degraded
     restored = Output.of(network(degraded)).image[..., :37, :61].clamp(0, 1)
     require(tuple(restored.shape) == (1, 3, 37, 61), f"its image has the shape {tuple(restored.shape)}")

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from restorekit.interface import Judgement, Output, SizeRule
 from restorekit.testing.check import CheckFailedError, Subject, require
-from restorekit.testing.samples import SIZES, batch, seeded, tensors
+from restorekit.testing.samples import SIZES, batch, rule_of, seeded, tensors
 
 Network = Callable[[Tensor], dict[str, Any]]
 
@@ -54,7 +54,7 @@ def _extras(extras: Mapping[str, Any]) -> dict[str, Any]:
 
 def sample(subject: Subject, network: nn.Module, count: int = 2) -> Tensor:
     """Return degraded images [count, 3, S, S] of a small size that the network accepts."""
-    sides = (SizeRule.of(network).padded(64),) if subject.kind == "generator" else (64, 128, 256)
+    sides = (rule_of(network).padded(64),) if subject.kind == "generator" else (64, 128, 256)
     problem: Exception | None = None
     for side in sides:
         degraded = batch(count, side, side).degraded

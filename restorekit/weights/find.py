@@ -18,10 +18,11 @@ RUN_WEIGHTS = Path("weights")
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """A file of weights and, in words, where it comes from."""
+    """A file of weights and, in words, where it comes from; `seen` as in `Shipped`."""
 
     path: Path
     source: str
+    seen: tuple[int, ...] = ()
 
 
 def user_folder() -> Path:
@@ -127,7 +128,7 @@ def find_weights(component: Component, weights: str | Path | None = None) -> Wei
         )
     verify(shipped)
     plugin = component.plugin
-    return WeightsFile(shipped.path, f"shipped ({plugin.distribution} {plugin.version})")
+    return WeightsFile(shipped.path, f"shipped ({plugin.distribution} {plugin.version})", shipped.seen)
 
 
 def _rank(component: Component) -> tuple[bool, float]:

@@ -31,6 +31,7 @@ __all__ = [
     "add_streaks",
     "check_preset",
     "presets",
+    "scenes",
     "synthesize",
 ]
 
@@ -75,6 +76,15 @@ def synthesize(
     """
     check_preset(name, preset, settings)
     return _checked(_built(name, settings)(clean, keys, preset), clean, name)
+
+
+def scenes(clean: Tensor, keys: Tensor, name: str, settings: Mapping[str, Any] | None = None) -> Tensor:
+    """Return the clean images that the synthesizer `name` degrades in training: `clean`, or what it makes of them.
+
+    Raises what `synthesize` raises.
+    """
+    change = getattr(_built(name, settings), "scenes", None)
+    return clean if change is None else _checked((change(clean, keys), None), clean, name)[0]
 
 
 def _checked(result: Any, clean: Tensor, name: str) -> tuple[Tensor, Tensor | None]:

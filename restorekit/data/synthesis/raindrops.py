@@ -52,7 +52,8 @@ class RaindropSettings:
     a drop, in half images. `sky`: share of sky light added to what the drop shows; `sky_lift`: how far that
     light is from the scene's brightest parts (0) to white (1). `rim`: darkening (positive) or brightening
     (negative) at the edge. `detail`: how much of the picture inside a drop its blur leaves (0: its mean).
-    `local`: share of light from behind the drop, widely blurred, in place of that from all around.
+    `local`: share of light from behind the drop, widely blurred, in place of that from all around. `relief`: how much
+    a drop in focus brightens towards its lower edge, where it shows the sky, and darkens towards its upper one.
     `scale`: multiplies every size, for images that are larger or smaller views than 720x480; it keeps the
     covered share.
     """
@@ -72,6 +73,7 @@ class RaindropSettings:
     rim: Range = (-0.1, 0.3)
     detail: Range = (1.0, 1.0)
     local: Range = (0.0, 0.0)
+    relief: Range = (0.0, 0.0)
     scale: float = 1.0
 
 
@@ -92,10 +94,58 @@ SOFT = RaindropSettings(
 )
 """A pane close to the lens and far out of focus: pale spots without an outline that run into each other."""
 
+SHARP = RaindropSettings(
+    count=(100.0, 700.0),
+    diameter=(4.0, 10.0),
+    smaller=0.4,
+    larger=0.5,
+    largest=45.0,
+    running=(0.0, 0.25),
+    opacity=(0.9, 1.2),
+    defocus=(0.5, 2.2),
+    view=(1.0, 2.5),
+    sky=(0.0, 0.5),
+    sky_lift=(0.1, 0.9),
+    rim=(-0.2, 0.6),
+    detail=(0.7, 1.0),
+    local=(0.0, 0.3),
+    relief=(0.2, 1.0),
+)
+"""Many small drops in focus, each a tiny view upside down: bright below, dark above."""
+
+WIDE = RaindropSettings(
+    count=(10.0, 150.0),
+    diameter=(8.0, 26.0),
+    smaller=0.5,
+    larger=0.8,
+    largest=120.0,
+    running=(0.0, 0.3),
+    opacity=(0.5, 1.05),
+    defocus=(1.5, 7.0),
+    view=(0.8, 2.2),
+    sky=(0.0, 0.7),
+    sky_lift=(0.0, 0.6),
+    rim=(-0.4, 0.4),
+    detail=(0.3, 1.0),
+    local=(0.0, 0.7),
+    relief=(0.0, 0.6),
+)
+"""From few to many drops of all sizes, faint to opaque, darker or brighter than the scene; some run down the glass."""
+
 MIXED = (DROPS, SOFT)
 """Each image takes one of the two, by its key; both kinds are in the Raindrop data set (Qian et al., 2018)."""
 
-PRESETS: dict[str, RaindropSettings | tuple[RaindropSettings, ...]] = {"drops": DROPS, "soft": SOFT, "mixed": MIXED}
+LENS = (SHARP, SHARP, SHARP, SHARP, WIDE, WIDE, WIDE, DROPS, DROPS, SOFT)
+"""Each image takes one of the four, in these shares: as photographs through wet glass show them."""
+
+PRESETS: dict[str, RaindropSettings | tuple[RaindropSettings, ...]] = {
+    "drops": DROPS,
+    "soft": SOFT,
+    "sharp": SHARP,
+    "wide": WIDE,
+    "mixed": MIXED,
+    "lens": LENS,
+}
 
 
 def add_drops(
@@ -310,4 +360,6 @@ def _seen_through(clean: Tensor, maps: dict[str, Tensor], values: dict[str, Tens
     shown = torch.lerp(shown, behind, local)
     light = torch.lerp(shown, sky.expand_as(shown), maps["sky"].clamp(0, 1))
     edge = maps["level"].clamp(max=1.0) ** 4
-    return light * (1 - maps["rim"] * edge)
+    relief = values["relief"].to(clean)[:, None, None, None] * y
+    light = torch.lerp(light, sky.expand_as(light), relief.clamp(0, 1))
+    return light * (1 - maps["rim"] * edge) * (1 + relief.clamp(-0.9, 0))

@@ -1,0 +1,73 @@
+"""Drops measured on real pairs: what they let through and what they add, ready to be laid over other photographs.
+
+A drop on the glass shows the image D = s C + R, with the clean scene C behind it, the share s that it lets through and
+the light R that it adds (the formation I = (1 - M) B + R of Qian et al., CVPR 2018, with s = 1 - M between 0 and 1).
+For a pair both sides are known, and a regression of D on C in a small window gives s, and with it R, at each pixel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from kornia.filters import gaussian_blur2d
+from torch import Tensor
+
+_WINDOW = 4.0  # pixels, sigma of the window in which a drop's transparency is taken as constant
+_STEADY = 0.003  # variance of the scene below which the regression leans on the difference instead
+_FADE = (0.03, 0.09)  # difference, of 1, from which on a pixel begins to count as covered, and counts wholly
+_SCENE = 25.0  # pixels, sigma of the blur that gives the brightness of the scene around a drop
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One pair and the drops on it: `degraded`, `clean`, `added` and `scene` [3, H, W], `through` [1, H, W].
+
+    All in [0, 1]. ``through * clean + added`` is the degraded image where there are drops, and the clean one elsewhere;
+    `scene` is the clean image, widely blurred.
+    """
+
+    degraded: Tensor
+    clean: Tensor
+    through: Tensor
+    added: Tensor
+    scene: Tensor
+
+    def planes(self) -> Iterator[Tensor]:
+        """Yield the five planes in the order of the fields."""
+        yield from (self.degraded, self.clean, self.through, self.added, self.scene)
+
+
+def blurred(image_CHW: Tensor, sigma: float) -> Tensor:
+    """Return the image under a Gaussian of `sigma` pixels, with repeated borders."""
+    size = 2 * int(3 * sigma) + 1
+    return gaussian_blur2d(image_CHW[None], (size, size), (sigma, sigma), border_type="replicate")[0]
+
+
+def measured(degraded_CHW: Tensor, clean_CHW: Tensor) -> Layer:
+    """Measure the drops of an aligned pair, float images in [0, 1]."""
+    degraded, clean = (image.mean(0, keepdim=True) for image in (degraded_CHW, clean_CHW))
+    local = blurred(torch.cat((degraded, clean, degraded * clean, clean * clean)), _WINDOW)
+    covariance = local[2:3] - local[0:1] * local[1:2]
+    variance = local[3:4] - local[1:2].square()
+    difference = blurred((degraded_CHW - clean_CHW).abs().amax(0, keepdim=True), 1.5)
+    guess = 1 - (2.2 * difference).clamp(0, 0.9)
+    slope = ((covariance + _STEADY * guess) / (variance + _STEADY)).clamp(0, 1)
+    covered = ((difference - _FADE[0]) / (_FADE[1] - _FADE[0])).clamp(0, 1)
+    covered = blurred(covered.square() * (3 - 2 * covered), 1.5)
+    through = 1 - covered * (1 - slope)
+    added = covered * (degraded_CHW - through * clean_CHW)
+    return Layer(degraded_CHW, clean_CHW, through, added, blurred(clean_CHW, _SCENE))
+
+
+def laid_over(clean_CHW: Tensor, layer: Layer, strength: float, adapting: float) -> Tensor:
+    """Lay the drops of `layer` over another scene of the same size; the result is in [0, 1].
+
+    `strength`: 1 as measured, less for fainter drops. `adapting`: 0 leaves the light that the drops add as it was, 1
+    makes it as much brighter or darker as the new scene is.
+    """
+    around = blurred(clean_CHW, 15.0).mean(0, keepdim=True)
+    relative = (around + 0.05) / (layer.scene.mean(0, keepdim=True) + 0.05)
+    light = layer.added * relative.clamp(0.4, 1.8) ** adapting
+    return (clean_CHW * (1 - strength * (1 - layer.through)) + strength * light).clamp(0, 1)

@@ -1,0 +1,166 @@
+"""What derain is trained on: one mixture of drops, streaks, both, real pairs, and photographs with nothing wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from restorekit.data.sets import resolve
+from restorekit.data.synthesis import synthesize
+from restorekit.errors import RecipeError
+from restorekit_derain.layers import Layer, blurred, laid_over, measured
+
+Draw = np.random.Generator
+_SCENE, _RAIN = range(2)  # one stream of random numbers for each of the two things that are drawn
+
+
+class Weather:
+    """The synthesizer ``rain``: each image takes one kind of weather, by its own key.
+
+    `pairs`: folders of real pairs of raindrops, joined by ``:``; their drops are measured and laid over other
+    photographs, and in training they are pairs themselves. The shares of the kinds are relative: `pair` (real pairs),
+    `layer` (measured drops on other photographs), `drops` and `streaks` (synthetic), `both`, and `clean`. Without
+    `pairs` the shares of `pair` and `layer` go to `drops`. In training the shares `tone` and `blur` of the photographs
+    are first made darker, flatter or greyer, and put out of focus: what is grey, pale or soft must not be taken for a
+    drop. Samples are drawn from their keys alone.
+
+    Raises `RecipeError` for shares that are negative or all 0, and `DataError` for folders that hold no pairs.
+    """
+
+    presets: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        *,
+        pairs: str = "",
+        pair: float = 0.10,
+        layer: float = 0.27,
+        drops: float = 0.22,
+        streaks: float = 0.20,
+        both: float = 0.06,
+        clean: float = 0.15,
+        tone: float = 0.25,
+        blur: float = 0.25,
+    ) -> None:
+        if not pairs:
+            drops, pair, layer = drops + pair + layer, 0.0, 0.0
+        self._degrade: dict[str, Callable[[Tensor, int], Tensor]] = {
+            "pair": self._pair,
+            "layer": self._layer,
+            "drops": self._drops,
+            "streaks": self._streaks,
+            "both": self._both,
+            "clean": lambda clean, key: clean,
+        }
+        shares = np.array([pair, layer, drops, streaks, both, clean], dtype=np.float64)
+        if shares.min() < 0 or not shares.sum():
+            raise RecipeError(f"rain: shares {shares.tolist()}; none may be negative, and one must be above 0")
+        self.shares = shares / shares.sum()
+        self.tone, self.blur = tone, blur
+        self.layers = [layer for folder in filter(None, pairs.split(":")) for layer in _measured(Path(folder))]
+
+    def __call__(self, clean: Tensor, keys: Tensor, preset: str | None = None) -> tuple[Tensor, Tensor | None]:
+        degraded = [self._degrade[self.kind(key)](scene, key) for scene, key in zip(clean, keys.tolist(), strict=True)]
+        return torch.stack(degraded), None
+
+    def scenes(self, clean: Tensor, keys: Tensor) -> Tensor:
+        """Return the clean images to degrade: photographs, some toned or soft, and the clean sides of real pairs."""
+        return torch.stack([self._scene(photo, key) for photo, key in zip(clean, keys.tolist(), strict=True)])
+
+    def kind(self, key: int) -> str:
+        """Return what happens to the sample of this key."""
+        kind: str = np.random.default_rng(key).choice(list(self._degrade), p=self.shares)
+        return kind
+
+    def _scene(self, photo: Tensor, key: int) -> Tensor:
+        if self.kind(key) == "pair":
+            return self._real(photo, key)[1]
+        draw = np.random.default_rng((_SCENE, key))
+        if draw.random() < self.tone:
+            photo = _toned(photo, draw)
+        return blurred(photo, draw.uniform(0.7, 4.0)) if draw.random() < self.blur else photo
+
+    def _real(self, like: Tensor, key: int) -> tuple[Tensor, Tensor]:
+        """Return the degraded and the clean side of a window of a real pair, as large as `like`."""
+        draw = np.random.default_rng((_SCENE, key))
+        layer = self._chosen(draw)
+        sides = _cut((layer.degraded, layer.clean), like, draw, 0.75, 1.3)
+        if draw.random() < 0.5:
+            gamma = math.exp(draw.uniform(-0.4, 0.4))
+            sides = [side.clamp(1e-4, 1) ** gamma for side in sides]
+        order = draw.permutation(3).tolist() if draw.random() < 0.3 else [0, 1, 2]
+        degraded, clean = (side[order].clamp(0, 1) for side in sides)
+        return degraded, clean
+
+    def _pair(self, clean: Tensor, key: int) -> Tensor:
+        degraded, own = self._real(clean, key)
+        return degraded if torch.equal(own, clean) else self._layer(clean, key)  # its scene was not asked for
+
+    def _chosen(self, draw: Draw) -> Layer:
+        return self.layers[int(draw.integers(len(self.layers)))]
+
+    def _layer(self, clean: Tensor, key: int) -> Tensor:
+        draw = np.random.default_rng((_RAIN, key))
+        degraded = clean
+        for _ in range(1 if draw.random() < 0.75 else 2):
+            crop = Layer(*_cut(tuple(self._chosen(draw).planes()), clean, draw, 0.7, 1.4))
+            degraded = laid_over(degraded, crop, draw.uniform(0.5, 1.1), draw.uniform())
+        return degraded
+
+    def _drops(self, clean: Tensor, key: int) -> Tensor:
+        return _synthetic(clean, key, "raindrop", "lens")
+
+    def _streaks(self, clean: Tensor, key: int) -> Tensor:
+        often = np.random.default_rng((_RAIN, key)).random() < 0.8
+        return _synthetic(clean, key, "rain-streak", "rain100" if often else "real")
+
+    def _both(self, clean: Tensor, key: int) -> Tensor:
+        measured_ones = self.layers and np.random.default_rng((_RAIN, key)).random() < 0.5
+        return (self._layer if measured_ones else self._drops)(self._streaks(clean, key), key)
+
+
+def _measured(folder: Path) -> list[Layer]:
+    images = resolve(folder.expanduser())
+    images.require_paired()
+    return [measured(*(_planes(side) for side in (sample.degraded, sample.clean))) for sample in images]
+
+
+def _planes(pixels: object) -> Tensor:
+    return torch.from_numpy(np.array(pixels)).permute(2, 0, 1).float() / 255
+
+
+def _synthetic(clean: Tensor, key: int, name: str, preset: str) -> Tensor:
+    return synthesize(clean[None], torch.tensor([key]), name, preset)[0][0]
+
+
+def _toned(photo: Tensor, draw: Draw) -> Tensor:
+    """Make a photograph darker or brighter, and sometimes greyer or of less contrast."""
+    photo = photo ** math.exp(draw.uniform(-0.6, 0.6))
+    if draw.random() < 0.5:
+        photo = torch.lerp(photo.mean(0, keepdim=True).expand_as(photo), photo, draw.uniform(0.2, 1.0))
+    if draw.random() < 0.3:
+        photo = torch.lerp(photo.mean().expand_as(photo), photo, draw.uniform(0.4, 1.0))
+    return photo
+
+
+def _cut(planes: tuple[Tensor, ...], like: Tensor, draw: Draw, low: float, high: float) -> list[Tensor]:
+    """Cut one window out of all planes, mirrored or not, as large as `like` shown at a scale in [low, high]."""
+    height, width = planes[0].shape[-2:]
+    side_y, side_x = like.shape[-2:]
+    scale = min(math.exp(draw.uniform(math.log(low), math.log(high))), height / side_y, width / side_x)
+    tall, wide = max(1, int(side_y * scale)), max(1, int(side_x * scale))
+    top, left = int(draw.integers(height - tall + 1)), int(draw.integers(width - wide + 1))
+    mirrored = draw.random() < 0.5
+
+    def window(plane: Tensor) -> Tensor:
+        part = plane[..., top : top + tall, left : left + wide].to(like)
+        part = part.flip(-1) if mirrored else part
+        return F.interpolate(part[None], (side_y, side_x), mode="bilinear", antialias=scale > 1)[0]
+
+    return [window(plane) for plane in planes]

@@ -1,0 +1,183 @@
+"""The network of derain, the loss of its mask, and the mixture that it learns from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from restorekit_derain.generator import Derain, ResidualBlock
+from restorekit_derain.layers import laid_over, measured
+from restorekit_derain.losses import ChangeMask
+from restorekit_derain.weather import Weather
+
+from restorekit.errors import DataError, RecipeError, TrainingError
+from restorekit.interface import Batch, LossInput, Output
+
+
+def small(**settings):
+    return Derain(**{"widths": (8, 12), "blocks": (1, 1), **settings})
+
+
+def scene(seed=0, height=96, width=120):
+    noise = torch.rand(3, height // 8, width // 8, generator=torch.Generator().manual_seed(seed))
+    return torch.nn.functional.interpolate(noise[None], (height, width), mode="bicubic")[0].clamp(0, 1)
+
+
+def test_the_full_network_has_the_size_that_is_documented():
+    assert sum(p.numel() for p in Derain().parameters()) == 6_439_536
+    assert Derain().size_rule.multiple == 16
+
+
+def test_a_new_block_changes_little_and_a_new_network_less():
+    features = torch.randn(1, 32, 16, 16)
+    change = ResidualBlock(32)(features) - features
+    assert 0.01 < float(change.detach().std()) < 0.5
+    image = torch.rand(1, 3, 64, 64)
+    assert (Derain()(image).image - image).abs().max() < 0.5
+
+
+@pytest.mark.parametrize("block", ["residual", "naf"])
+def test_where_the_mask_is_zero_the_image_comes_back_bit_for_bit(block):
+    network = small(block=block)
+    torch.nn.init.normal_(network.tail.weight)
+    with torch.no_grad():
+        network.tail.bias[12:] = -1e4
+    image = torch.rand(2, 3, 16, 20)
+    output = network(image)
+    assert torch.equal(output.image, image)
+    assert output.extras["mask"].shape == (2, 1, 16, 20)
+
+
+def test_the_reach_is_bounded_without_channel_attention():
+    network = small().eval()
+    torch.nn.init.normal_(network.tail.weight)
+    image = torch.rand(1, 3, 64, 256)
+    changed = image.clone()
+    changed[..., 200:] = 0.5
+    with torch.no_grad():
+        same = (network(image).image == network(changed).image).all(1).all(1)[0]
+    assert same[:150].all()
+    assert not same[199]
+
+
+@pytest.mark.parametrize(
+    "settings", [{"widths": (8,)}, {"blocks": (1, 1, 1)}, {"blocks": (1, 0)}, {"block": "transformer"}]
+)
+def test_settings_that_no_network_can_have_are_refused(settings):
+    with pytest.raises(RecipeError, match=r"generator\."):
+        small(**settings)
+
+
+def test_the_masks_loss_is_a_cross_entropy_of_how_much_was_changed():
+    clean = torch.zeros(1, 3, 1, 3)
+    degraded = clean.clone()
+    degraded[0, 1, 0] = torch.tensor([3.0, 13.0, 23.0]) / 255
+    logits = torch.tensor([-2.0, 0.5, 3.0]).view(1, 1, 1, 3)
+    seen = LossInput(Batch(degraded, clean), Output(degraded, {"mask_logits": logits}))
+    p = torch.sigmoid(logits.flatten())
+    expected = -torch.stack([(1 - p[0]).log(), 0.5 * p[1].log() + 0.5 * (1 - p[1]).log(), p[2].log()]).mean()
+    torch.testing.assert_close(ChangeMask()(seen), expected)
+    with pytest.raises(TrainingError, match="mask_logits"):
+        ChangeMask()(LossInput(Batch(degraded, clean), Output(degraded)))
+    with pytest.raises(RecipeError, match="low"):
+        ChangeMask(low=5, high=5)
+
+
+def spotted(clean):
+    degraded = clean.clone()
+    degraded[:, 30:60, 40:70] = 0.3 * clean[:, 30:60, 40:70] + 0.5
+    return degraded
+
+
+def test_measured_drops_give_the_pair_back_and_keep_their_transparency():
+    clean = scene()
+    layer = measured(spotted(clean), clean)
+    inside = layer.through[0, 38:52, 48:62]
+    assert abs(float(inside.mean()) - 0.3) < 0.1
+    assert layer.through[0, :15, :25].min() == 1
+    torch.testing.assert_close((layer.through * clean + layer.added)[:, 38:52, 48:62], spotted(clean)[:, 38:52, 48:62])
+
+
+def test_measured_drops_lie_over_another_scene_as_they_would_in_front_of_it():
+    clean, other = scene(), scene(1)
+    over = laid_over(other, measured(spotted(clean), clean), strength=1.0, adapting=0.0)
+    truth = spotted(other)
+    assert (over - truth)[:, 38:52, 48:62].abs().mean() < 0.05
+    assert torch.equal(over[:, :15, :25], other[:, :15, :25])
+
+
+@pytest.fixture
+def pairs(tmp_path) -> Path:
+    for index in range(2):
+        clean = scene(index)
+        for folder, image in (("data", spotted(clean)), ("gt", clean)):
+            path = tmp_path / "pairs" / folder / f"{index}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray((image * 255).byte().permute(1, 2, 0).numpy()).save(path)
+    return tmp_path / "pairs"
+
+
+KINDS = ("pair", "layer", "drops", "streaks", "both", "clean")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_of_sample_is_what_it_says(pairs, kind):
+    shares = dict.fromkeys(KINDS, 0.0) | {kind: 1.0}
+    weather = Weather(pairs=str(pairs), **shares, tone=0.0, blur=0.0)
+    photos, keys = torch.stack([scene(seed, 48, 48) for seed in range(6)]), torch.arange(6)
+    clean = weather.scenes(photos, keys)
+    degraded, mask = weather(clean, keys)
+    assert mask is None
+    assert degraded.shape == clean.shape == photos.shape
+    assert degraded.min() >= 0
+    assert degraded.max() <= 1
+    assert torch.equal(degraded, clean) == (kind == "clean")
+    assert torch.equal(clean, photos) == (kind != "pair")
+
+
+def test_a_sample_depends_on_its_key_alone(pairs):
+    weather = Weather(pairs=str(pairs))
+    photos = torch.stack([scene(seed, 48, 48) for seed in range(4)])
+    keys = torch.tensor([5, 6, 7, 8])
+    together = weather(photos, keys)[0]
+    alone = weather(photos[2:3], keys[2:3])[0]
+    assert torch.equal(together[2:3], alone)
+    assert not torch.equal(together, weather(photos, keys + 10)[0])
+    assert torch.equal(weather.scenes(photos, keys)[2:3], weather.scenes(photos[2:3], keys[2:3]))
+
+
+def test_a_real_pair_is_its_own_even_where_only_its_drops_fit(pairs):
+    weather = Weather(pairs=str(pairs), layer=0, drops=0, streaks=0, both=0, clean=0)
+    photos, keys = scene(3, 48, 48)[None], torch.tensor([4])
+    own = weather.scenes(photos, keys)
+    degraded = weather(own, keys)[0]
+    assert 0.001 < (degraded - own).abs().mean() < 0.3
+    elsewhere = weather(photos, keys)[0]  # as `data synthesize` does, which has no clean side of its own
+    assert elsewhere.shape == photos.shape
+    assert not torch.equal(elsewhere, degraded)
+
+
+def test_tone_and_blur_change_the_scenes_of_training(pairs):
+    photos, keys = scene(0, 48, 48)[None].repeat(12, 1, 1, 1), torch.arange(12)
+    plain, softer = (Weather(tone=0.0, blur=blur).scenes(photos, keys) for blur in (0.0, 1.0))
+    assert torch.equal(plain, photos)
+    assert (softer.diff(dim=-1).abs().mean((1, 2, 3)) < photos.diff(dim=-1).abs().mean((1, 2, 3))).all()
+    toned = Weather(tone=1.0, blur=0.0).scenes(photos, keys)
+    assert (toned != photos).flatten(1).any(1).all()
+    assert toned.min() >= 0
+    assert toned.max() <= 1
+
+
+def test_without_pairs_their_shares_go_to_synthetic_drops():
+    weather = Weather()
+    assert dict(zip(KINDS, weather.shares, strict=True))["drops"] == pytest.approx(0.59)
+    assert weather.shares[:2].sum() == 0
+
+
+def test_shares_and_folders_that_cannot_be_are_refused(tmp_path):
+    with pytest.raises(RecipeError, match="shares"):
+        Weather(streaks=-1.0)
+    with pytest.raises(DataError):
+        Weather(pairs=str(tmp_path / "absent"))

@@ -1,1 +1,0 @@
-"""Pretrained networks that losses and metrics look through."""
