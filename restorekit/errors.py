@@ -46,3 +46,10 @@ def closest(name: str, allowed: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the allowed name nearest to `name`, or an empty string."""
     matches = difflib.get_close_matches(name, list(allowed), n=1, cutoff=0.5)
     return f" Did you mean {matches[0]!r}?" if matches else ""
+
+
+def missing_package(error: ImportError) -> str:
+    """Say which package a kind of file needs: ``restorekit-runtime`` comes with what common pictures need only."""
+    name = (error.name or str(error)).partition(".")[0]
+    package = "restorekit" if name.startswith("restorekit") else name
+    return f"files of this kind need {package}, which is not installed; pip install {package}"

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from restorekit.cli.chosen import chosen_restorer
+
 if TYPE_CHECKING:
     from restorekit.restoring.folders import Job, Report
     from restorekit.restoring.video.options import CodecName
@@ -40,7 +42,19 @@ class _TileType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     type=click.Path(path_type=Path),
     help="Folder for the results; for a single input file also a file name.",
 )
-@click.option("-m", "--model", metavar="NAME", help="Model to use. Default: the installed one that is meant for it.")
+@click.option(
+    "-m",
+    "--model",
+    metavar="NAME",
+    help="Model to use, or a FILE.onnx from `restorekit export`. Default: the installed one that is meant for it.",
+)
+@click.option(
+    "--backend",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "torch", "onnx"]),
+    help="What computes: PyTorch, or onnxruntime for exported files. auto: by the model.",
+)
 @click.option("--weights", metavar="W", help="Weights to use: a file or a run. Default: those of the model.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 @click.option("--precision", default="auto", show_default=True, type=click.Choice(["auto", "fp32", "bf16", "fp16"]))
@@ -120,8 +134,8 @@ def command(
         click.echo(f"0 restored, {len(jobs)} skipped, 0 failed: all are in {out} (--overwrite restores again)")
         more.write_sheet()
         return
-    restorer = _load(**model)
-    click.echo(f"model {restorer.info.model} on {restorer.device}, {restorer.precision}", err=True)
+    restorer = chosen_restorer(**model)
+    click.echo(f"model {restorer.info.model} on {restorer.where}", err=True)
     more.check_model(restorer)
     report = _with_bar(jobs, lambda tick, frames: run_jobs(jobs, restorer, tick, video=video, frames=frames))
     report.failed += more.write_masks()
@@ -129,22 +143,6 @@ def command(
     more.write_sheet()
     if not report.ok:
         ctx.exit(1)
-
-
-def _load(model: str | None, budget_steps: int | None, budget_seconds: float | None, **settings: Any) -> Any:
-    """Load the chosen model, or the default of those with weights."""
-    import restorekit
-    from restorekit.restoring.memory import keep_freed_memory
-    from restorekit.restoring.restorer import Budget
-
-    keep_freed_memory()
-    if model is None:
-        from restorekit.plugin.registry import registry
-        from restorekit.weights import default_model
-
-        model, why = default_model(registry())
-        click.echo(f"no model named: taking {model}, {why}", err=True)
-    return restorekit.load(model, budget=Budget(budget_steps, budget_seconds), **settings)
 
 
 def _tell_clips(others: Sequence[Path]) -> None:

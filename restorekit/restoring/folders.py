@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from restorekit.data.images import Picture, is_image_name, read_picture, write_picture
 from restorekit.data.images.formats import ONLY_READ, OTHER_SUFFIXES, SUFFIXES, format_of, result_name
 from restorekit.data.images.writing import is_fatal, losses, write_failure
-from restorekit.errors import DataError, RestorekitError
+from restorekit.errors import DataError, RestorekitError, missing_package
 from restorekit.restoring.video import (
     VideoOptions,
     can_read_clips,
@@ -254,6 +254,8 @@ def _finish(job: Job, restore: Callable[[], None], report: Report) -> Restorekit
     except OSError as error:
         report.failed.append((job.source, f"{job.target}: {write_failure(error)}"))
         return error
+    except ImportError as error:
+        report.failed.append((job.source, f"{job.source}: {missing_package(error)}"))
     except Exception as error:  # a plugin's network may raise anything, and it may be this image only
         report.failed.append((job.source, f"{job.source}: the model failed ({type(error).__name__}: {error})"))
     return None

@@ -111,6 +111,11 @@ class BaseRestorer(ABC):
         self.info = info or RestorerInfo()
         self._automatic = precision == "auto"
 
+    @property
+    def where(self) -> str:
+        """Device and precision, in words."""
+        return f"{self.device}, {self.precision}"
+
     @abstractmethod
     def _network_for(self, image: Tensor) -> Network | Tensor:
         """Return the network that restores [1, 3, H, W] in [0, 1], or the restored image itself, not

@@ -80,4 +80,4 @@ class OnnxRestorer:
         if not self.flips:
             return result
         mirrored = self.network(np.ascontiguousarray(planes[..., ::-1]))
-        return (result + mirrored[..., ::-1]) / 2
+        return (result + mirrored[..., ::-1]) * np.float32(0.5)

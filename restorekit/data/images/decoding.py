@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from PIL import UnidentifiedImageError
 
 from restorekit.data.images.formats import READABLE
-from restorekit.errors import ImageError
+from restorekit.errors import ImageError, missing_package
 
 _Value = TypeVar("_Value")
 _NOT_ERRORS = (KeyboardInterrupt, SystemExit, GeneratorExit)
@@ -123,6 +123,8 @@ def reason(path: Path, error: BaseException) -> str:
         return "a link that leads to itself; remove it"
     if isinstance(error, MemoryError):
         return "not enough memory to read it; close other programs or make the image smaller"
+    if isinstance(error, ImportError):
+        return missing_package(error)
     said = _one_line(error)
     if "imagecodecs" in said:
         return f"{said}; run `pip install 'restorekit[tiff]'`, or save it without compression"

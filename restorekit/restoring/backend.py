@@ -1,0 +1,68 @@
+"""Restoring with an exported file in place of a network of PyTorch: ``restore --backend onnx``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from restorekit.errors import RestorekitError
+from restorekit.interface import SizeRule
+from restorekit.restoring.blending import check_strength
+from restorekit.restoring.restorer import BaseRestorer, Network, RestorerInfo, Run
+from restorekit.runtime.network import OnnxNetwork
+
+
+class OnnxBackend(BaseRestorer):
+    """Restores whatever a `Restorer` does, by onnxruntime. `strength`: as for `load`. `settings`: as for
+    `Restorer`, except `precision`.
+
+    Tensors stay on the CPU; `device` (``auto``, ``cpu``, ``cuda``) is where onnxruntime computes. Raises what
+    `OnnxNetwork` does, and `RestorekitError` when onnxruntime is missing.
+    """
+
+    def __init__(self, path: str | Path, *, device: str = "auto", strength: float = 1.0, **settings: Any) -> None:
+        check_strength(strength)
+        try:
+            network = OnnxNetwork(path, device)
+        except ImportError as error:
+            raise RestorekitError("the backend onnx needs onnxruntime; pip install 'restorekit[onnx]'") from error
+        facts = network.facts
+        info = RestorerInfo(
+            facts.model, facts.task, f"{facts.weights}, exported in {facts.precision}", "", facts.recipe
+        )
+        super().__init__(device="cpu", precision="fp32", info=info, **settings)
+        self.facts = facts
+        self._face = _Face(network, strength)
+
+    @property
+    def where(self) -> str:
+        """Device and precision, in words."""
+        return f"{self._face.network.device}, {self.facts.precision}, by onnxruntime"
+
+    def _network_for(self, image: Tensor) -> Network:
+        return self._face
+
+    def _fixed_network(self) -> Network:
+        return self._face
+
+    def _reach(self, network: Any, rule: SizeRule) -> int:
+        return self.facts.reach
+
+    def _need(self, network: Any, fn: Run, rule: SizeRule, precision: Any) -> tuple[float, float]:
+        return 0.0, float(self.facts.bytes_per_pixel)
+
+
+class _Face:
+    """Lets tensors into the exported network, and blends its results with the input."""
+
+    def __init__(self, network: OnnxNetwork, strength: float) -> None:
+        self.network = network
+        self.strength = strength
+        self.size_rule = network.facts.rule
+
+    def __call__(self, degraded: Tensor) -> Tensor:
+        restored = torch.from_numpy(self.network(degraded.contiguous().numpy()))
+        return restored if self.strength == 1 else degraded.lerp(restored, self.strength)

@@ -1,0 +1,66 @@
+"""The program ``restorekit-runtime``: restore pictures with an exported model."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from restorekit.errors import RestorekitError
+from restorekit.restoring.folders import Job, Report, plan_jobs, run_jobs
+from restorekit.runtime.restorer import OnnxRestorer
+from restorekit.version import __version__
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program; return its exit code: 0, or 1 when a file failed or nothing could be done."""
+    given = _parser().parse_args(arguments)
+    try:
+        jobs = plan_jobs(given.inputs, given.output, overwrite=given.overwrite, format=given.format)
+        restorer: Any = OnnxRestorer(
+            given.model, device=given.device, tile=given.tile, flips=given.flips, threads=given.threads
+        )
+        report = run_jobs(jobs, restorer, _tell_file)
+    except RestorekitError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    _tell(report)
+    return 0 if report.ok else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="restorekit-runtime",
+        description="Restore photographs with a model that `restorekit export` wrote. Folders are searched with all"
+        " their subfolders, and OUT keeps their tree; what is in OUT already is skipped.",
+    )
+    parser.add_argument("model", metavar="MODEL.onnx")
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="image files and folders")
+    parser.add_argument("-o", "--output", required=True, metavar="OUT", help="folder, or a file name for one input")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    parser.add_argument("--threads", type=int, default=0, help="0: what onnxruntime chooses")
+    parser.add_argument("--tile", type=_tile, default="auto", metavar="auto|PIXELS", help="pieces of large images")
+    parser.add_argument("--flips", action="store_true", help="average with the result of the mirror image")
+    parser.add_argument("--overwrite", action="store_true", help="restore again what is in OUT already")
+    parser.add_argument("--format", metavar="SUFFIX", help="png, jpg, webp or tiff; default: as the input")
+    parser.add_argument("--version", action="version", version=__version__)
+    return parser
+
+
+def _tile(text: str) -> int | str:
+    return text if text == "auto" else int(text)
+
+
+def _tell_file(job: Job, done: int, count: int) -> None:
+    print(f"{done}/{count} {job.source}", file=sys.stderr)
+
+
+def _tell(report: Report) -> None:
+    for path, note in report.notes:
+        print(f"Note: {path}: {note}", file=sys.stderr)
+    for _, message in report.failed:
+        print(f"Failed: {message}", file=sys.stderr)
+    if report.stopped:
+        print(f"Stopped: {report.stopped}", file=sys.stderr)
+    print(report.summary())
