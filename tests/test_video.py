@@ -16,12 +16,13 @@ from torch import nn
 
 from restorekit.cli.restore import command
 from restorekit.errors import DataError
-from restorekit.restoring import Restorer, RestorerInfo, plan_jobs, run_jobs
+from restorekit.restoring import AdaptiveRestorer, Restorer, RestorerInfo, plan_jobs, run_jobs
 from restorekit.restoring.folders import left_out
 from restorekit.restoring.video import VideoOptions, is_animation, names, restore_video
+from restorekit.restoring.video.options import ENCODERS
 
 av = pytest.importorskip("av", reason="PyAV, the extra restorekit[video], is not installed")
-from restorekit.restoring.video import colour  # noqa: E402  it needs PyAV
+from restorekit.restoring.video import colour, running  # noqa: E402  they need PyAV
 
 torch.set_num_threads(1)
 TICKS = 12800
@@ -303,7 +304,7 @@ def test_what_a_container_cannot_hold_is_refused_before_computing(tmp_path):
     source = make(tmp_path / "clip.mp4", frames=2)
     with pytest.raises(DataError, match=r"\.webm cannot hold its aac audio.*\.mkv"):
         restore_video(source, tmp_path / "out.webm", counting(Stopping(0)))
-    with pytest.raises(DataError, match="mp4 holds no ffv1"):
+    with pytest.raises(DataError, match=r"out\.mp4: mp4 holds no ffv1"):
         restore_video(source, tmp_path / "out.mp4", counting(Stopping(0)), options=VideoOptions(codec="ffv1"))
     with pytest.raises(DataError, match=r"cannot be written as \.mpg"):
         restore_video(source, tmp_path / "out.mpg", counting(Stopping(0)))
@@ -409,6 +410,13 @@ def test_names_of_another_kind_are_refused(mixed, tmp_path, source, out, message
         plan_jobs([mixed / source], tmp_path / out)
 
 
+def test_masks_and_the_preview_say_that_they_leave_clips_out(mixed, tmp_path, monkeypatch, restorer):
+    monkeypatch.setattr("restorekit.load", lambda *_, **__: restorer)
+    arguments = [str(mixed / "moving.gif"), "-o", str(tmp_path / "out"), "-m", "any", "--preview"]
+    result = CliRunner().invoke(command, arguments)
+    assert "clips and animations get no mask" in result.output
+
+
 def test_a_broken_clip_is_not_restored_again_unless_asked(tmp_path, restorer):
     source = make(tmp_path / "clip.mp4", frames=60)
     source.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
@@ -428,3 +436,26 @@ def test_the_command_takes_clips_with_codec_and_quality(tmp_path, monkeypatch, r
     assert result.exit_code == 0, result.output
     assert "1 restored, 0 skipped, 0 failed" in result.output
     assert read(tmp_path / "out" / "clip.mp4")[1]["codec"] == "hevc"
+
+
+def test_pieces_are_told_apart_by_weights_and_strength_and_those_of_models_that_adapt_are_used_again(tmp_path):
+    source = tmp_path / "clip.mp4"
+    source.touch()
+
+    def plan(restorer):
+        return running._plan(source, restorer, VideoOptions(), ENCODERS["h264"])
+
+    def fixed(weight, strength=1.0):
+        network = nn.Conv2d(3, 3, 1)
+        nn.init.constant_(network.weight, weight)
+        nn.init.zeros_(network.bias)
+        return Restorer(network, device="cpu", info=RestorerInfo(model="m", strength=strength))
+
+    def adaptive():
+        network = nn.Conv2d(3, 3, 1)  # untrained: others values each time
+        info = RestorerInfo(model="m", adaptive=True)
+        return AdaptiveRestorer(lambda image, _: image, generator=network, device="cpu", info=info)
+
+    assert plan(fixed(0.1)) == plan(fixed(0.1))
+    assert len({plan(fixed(0.1)), plan(fixed(0.2)), plan(fixed(0.1, strength=0.5)), plan(adaptive())}) == 4
+    assert plan(adaptive()) == plan(adaptive())

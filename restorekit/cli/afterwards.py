@@ -30,6 +30,8 @@ class Afterwards:
         self._restorer: BaseRestorer | None = None
         if masks:
             check_masks(jobs)
+        if (masks or sheet) and any(job.clip for job in jobs):
+            click.echo("Note: clips and animations get no mask and are not on the page of before and after", err=True)
 
     @property
     def complete(self) -> bool:

@@ -79,7 +79,9 @@ def _foreign_generator(component: Component, path: Path) -> tuple[nn.Module, Rec
     return network, recipe
 
 
-def _info(component: Component, recipe: Recipe, weights: str, adaptive: bool, learns: bool = True) -> RestorerInfo:
+def _info(
+    component: Component, recipe: Recipe, weights: str, strength: float, adaptive: bool = False, learns: bool = True
+) -> RestorerInfo:
     full = model_recipe(registry(), component.id)
     return RestorerInfo(
         model=registry().unique_name(component),
@@ -89,6 +91,7 @@ def _info(component: Component, recipe: Recipe, weights: str, adaptive: bool, le
         recipe_digest=recipe.digest(),
         adaptive=adaptive,
         learns=learns,
+        strength=strength,
     )
 
 
@@ -103,7 +106,8 @@ def _adaptive(
 
     trained = recipe.adapt is None or recipe.adapt.output == "prediction"
     network = build_generator(recipe) if trained else None
-    info = _info(component, recipe, "learns each image" if trained else "needs none", adaptive=True, learns=trained)
+    weights = "learns each image" if trained else "needs none"
+    info = _info(component, recipe, weights, strength, adaptive=True, learns=trained)
     return AdaptiveRestorer(learn, budget, generator=network, device=device, precision=precision, info=info, **options)
 
 
@@ -137,7 +141,7 @@ def load(
         return _adaptive(component, device, precision, budget, strength, **options)
     file = find_weights(component, weights)
     network, recipe = load_generator(component, file)
-    info = replace(_info(component, recipe, file.source, adaptive=False), seen=file.seen)
+    info = replace(_info(component, recipe, file.source, strength), seen=file.seen)
     network = Blended(network, strength) if strength != 1 else network
     return Restorer(network, device=device, precision=precision, info=info, **options)
 

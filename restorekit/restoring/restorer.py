@@ -46,8 +46,8 @@ class RestorerInfo:
 
     `weights`: what they are and where from. `width`: the network's width, when that is a setting.
     `recipe_digest`: identifies the recipe. `adaptive`: it looks at each image anew before it restores it, and,
-    unless `learns` is false, trains a network on it. `seen`: perceptual hashes of the real photographs that the weights
-    were trained on.
+    unless `learns` is false, trains a network on it. `strength`: how much of the result is blended with the input.
+    `seen`: perceptual hashes of the real photographs that the weights were trained on.
     """
 
     model: str = ""
@@ -57,6 +57,7 @@ class RestorerInfo:
     recipe_digest: str = ""
     adaptive: bool = False
     learns: bool = True
+    strength: float = 1.0
     seen: tuple[int, ...] = ()
 
 

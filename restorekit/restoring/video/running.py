@@ -51,9 +51,8 @@ def restore_clip(
     cancel: Event | None,
 ) -> VideoReport:
     """Restore one clip: see `restore_video`."""
-    kind = container_of(target)
     with open_clip(source) as clip:
-        encoder = options.encoder(clip.info.codec, kind)
+        encoder = _encoder(clip, target, options)
         notes = (*clip.info.notes, *check_streams(clip.info, target))
         pieces = Pieces(target)
         done = pieces.open(_plan(source, restorer, options, encoder))
@@ -69,6 +68,14 @@ def restore_clip(
         finally:
             pieces.release()
     return report
+
+
+def _encoder(clip: Clip, target: Path, options: VideoOptions) -> Encoder:
+    kind = container_of(target)
+    try:
+        return options.encoder(clip.info.codec, kind)
+    except DataError as error:
+        raise DataError(f"{target}: {error}") from error
 
 
 def _joined(
@@ -140,11 +147,13 @@ def _reason(error: BaseException) -> str:
 def _plan(source: Path, restorer: BaseRestorer, options: VideoOptions, encoder: Encoder) -> str:
     """Return what identifies a result: only pieces of the same source, network and settings are joined."""
     state = source.stat()
+    # An adaptive model's network is untrained and another one each time; its recipe, in `info`, says what it learns.
+    network = None if restorer.info.adaptive else getattr(restorer, "generator", None)
     facts = {
         "source": [str(source.resolve()), state.st_size, state.st_mtime_ns],
         "model": asdict(restorer.info),
         "settings": [restorer.precision, restorer.flips, restorer.tile, repr(getattr(restorer, "budget", None))],
-        "weights": _weights_digest(getattr(restorer, "generator", None)),
+        "weights": [_weights_digest(network), repr(getattr(restorer, "facts", None))],
         "encoder": [encoder.name, options.settings(encoder)],
         "versions": [__version__, av.__version__],
     }
