@@ -67,12 +67,26 @@ def _find(name: str) -> list[Plugin]:
     return found
 
 
+def _device(name: str) -> str:
+    from restorekit.devices import pick_device
+
+    return str(pick_device(name))
+
+
 @plugins.command("check")
 @click.argument("name", type=_PluginName())
+@click.argument("components", metavar="[COMPONENT]...", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--no-engine", is_flag=True, help="Leave out the checks that train (the slow ones).")
-def check(name: str, as_json: bool, no_engine: bool) -> None:
-    """Say what is wrong with the plugin NAME: why it cannot be loaded, or which checks it fails."""
+@click.option("--only", multiple=True, metavar="CHECK", help="Make this check alone; 'weights-*' takes several.")
+@click.option("--device", default="cpu", show_default=True, help="Where networks run: cpu, cuda, cuda:N or mps.")
+def check(
+    name: str, components: tuple[str, ...], as_json: bool, no_engine: bool, only: tuple[str, ...], device: str
+) -> None:
+    """Say what is wrong with the plugin NAME: why it cannot be loaded, or which checks it fails.
+
+    Of a COMPONENT alone, when some are named: such as unet, or generator:unet where names repeat.
+    """
     broken = [plugin for plugin in _find(name) if plugin.error]
     if broken:
         if as_json:
@@ -83,7 +97,14 @@ def check(name: str, as_json: bool, no_engine: bool) -> None:
         sys.exit(1)
     from restorekit.testing import run_checks
 
-    report = run_checks(name, engine=not no_engine, on_result=None if as_json else click.echo)
+    report = run_checks(
+        name,
+        engine=not no_engine,
+        device=_device(device),
+        components=components,
+        only=only,
+        on_result=None if as_json else click.echo,
+    )
     if as_json:
         echo_json(report.plain())
     else:

@@ -128,6 +128,27 @@ def _checked_entries(manager: pluggy.PluginManager, module: ModuleType) -> tuple
     return tuple(found)
 
 
+def hook_names() -> list[str]:
+    """Return the names of all hooks."""
+    return [name for name in vars(hookspecs) if hasattr(getattr(hookspecs, name), f"{hookspecs.PROJECT}_spec")]
+
+
+def _require_hooks(module: ModuleType) -> None:
+    """Refuse a module whose hooks are not marked, or that has none: the likeliest first mistakes."""
+    mark = f"{hookspecs.PROJECT}_impl"
+    found = {name: getattr(module, name) for name in hook_names() if callable(getattr(module, name, None))}
+    unmarked = [name for name, function in found.items() if not hasattr(function, mark)]
+    if unmarked:
+        raise PluginError(
+            f"its function {unmarked[0]} is not marked as a hook; write @hookimpl (from restorekit.plugin) above it"
+        )
+    if not found and not any(hasattr(value, mark) for value in vars(module).values()):
+        raise PluginError(
+            f"its module {module.__name__!r} has no hook, and so declares nothing; write a function"
+            " restorekit_entries() that returns a list of Entry objects, with @hookimpl above it"
+        )
+
+
 def _register(manager: pluggy.PluginManager, module: ModuleType, name: str) -> tuple[Entry, ...]:
     """Register the module and ask it; if anything is wrong it is taken out again, and the error goes on."""
     if manager.is_registered(module):
@@ -135,6 +156,7 @@ def _register(manager: pluggy.PluginManager, module: ModuleType, name: str) -> t
             f"its module {module.__name__!r} is registered already, as plugin {manager.get_name(module)!r};"
             " a module can be one plugin only"
         )
+    _require_hooks(module)
     try:
         manager.register(module, name=name)
         manager.check_pending()

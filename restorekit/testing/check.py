@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -30,10 +33,11 @@ def require(condition: object, message: str) -> None:
 
 @dataclass(frozen=True)
 class Subject:
-    """A component, and the settings that it is checked with (smaller than its defaults, for speed)."""
+    """A component, the settings that it is checked with (smaller than its defaults, for speed), and where."""
 
     component: Component
     settings: Mapping[str, Any] = field(default_factory=dict)
+    device: str = "cpu"
 
     @property
     def kind(self) -> Kind:
@@ -45,8 +49,12 @@ class Subject:
         target = self.component.load()
         settings = {**self.settings, **changes}
         check_settings(f"{self.component.entry.kind} {self.component.id!r}", target, settings)
-        return target(**settings)
+        built = target(**settings)
+        return built.to(self.device) if hasattr(built, "parameters") else built
 
+
+# where the samples of the check that is being made lie
+PLACE: ContextVar[str] = ContextVar("PLACE", default="cpu")
 
 CheckFunction = Callable[[Subject], None]
 
@@ -54,16 +62,23 @@ CheckFunction = Callable[[Subject], None]
 CHECKS: dict[Kind, list[CheckFunction]] = {}
 # checks that run the training engine; a caller in a hurry leaves them out
 ENGINE_CHECKS: set[CheckFunction] = set()
+# checks whose failure makes those behind them pointless
+GATES: set[CheckFunction] = set()
 
 
-def for_kinds(*kinds: Kind, engine: bool = False) -> Callable[[CheckFunction], CheckFunction]:
-    """Register a function as a check of components of these kinds; its name is the check's name."""
+def for_kinds(*kinds: Kind, engine: bool = False, gate: bool = False) -> Callable[[CheckFunction], CheckFunction]:
+    """Register a function as a check of components of these kinds; its name is the check's name.
+
+    When a `gate` fails, the checks that are registered behind it are skipped and name it: one cause gives one failure.
+    """
 
     def register(function: CheckFunction) -> CheckFunction:
         for kind in kinds:
             CHECKS.setdefault(kind, []).append(function)
         if engine:
             ENGINE_CHECKS.add(function)
+        if gate:
+            GATES.add(function)
         return function
 
     return register
@@ -90,6 +105,20 @@ class Check:
 
     def __str__(self) -> str:
         return self.key
+
+
+@contextmanager
+def naming_no_device() -> Iterator[None]:
+    """Say so when code fails because it names a device of its own, which this machine lacks."""
+    try:
+        yield
+    except (RuntimeError, AssertionError) as error:
+        if not re.search("CUDA|NVIDIA", str(error)):
+            raise
+        raise CheckFailedError(
+            f"it asks for CUDA itself ({' '.join(str(error).split())[:120]}); name no device: make constants buffers"
+            " (register_buffer) or create them with device=degraded.device"
+        ) from error
 
 
 def check_name(function: Callable[..., object]) -> str:

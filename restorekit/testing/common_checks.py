@@ -7,22 +7,53 @@ from typing import Any
 
 from torch import nn
 
-from restorekit.errors import RecipeError
-from restorekit.plugin.entry import KINDS
-from restorekit.testing.check import CheckFailedError, Subject, for_kinds, require
+from restorekit.data.tasks import TaskCard
+from restorekit.errors import RecipeError, closest
+from restorekit.plugin.entry import KINDS, Kind
+from restorekit.plugin.registry import registry
+from restorekit.testing.check import CheckFailedError, Subject, for_kinds, naming_no_device, require
 
+_BUILT: tuple[Kind, ...] = ("generator", "discriminator", "prior", "loss", "metric", "synthesizer")
 _UNKNOWN = "no_such_setting_as_this"
 
 
-@for_kinds(*KINDS)
+@for_kinds(*KINDS, gate=True)
 def check_target_is_importable(subject: Subject) -> None:
-    """The target can be imported, and its summary is one line."""
-    subject.component.load()
+    """The target can be imported."""
+    with naming_no_device():
+        subject.component.load()
+
+
+@for_kinds(*KINDS)
+def check_summary_is_one_line(subject: Subject) -> None:
+    """The summary is one line of text: listings show it."""
     summary = subject.component.entry.summary
     require(summary.strip() and "\n" not in summary, f"the summary is {summary!r}; give one line of text")
 
 
-@for_kinds("generator", "discriminator", "prior", "loss", "metric")
+@for_kinds(*KINDS)
+def check_tasks_are_known(subject: Subject) -> None:
+    """Each task that its entry names is declared by some plugin."""
+    found = registry()
+    known = [found.unique_name(task) for task in found.components("task")]
+    for task in subject.component.entry.tasks:
+        require(
+            task in known,
+            f"its task {task!r} is declared by no installed plugin.{closest(task, known)} There are:"
+            f" {', '.join(known)}. Declare your own by an entry of the kind 'task'",
+        )
+
+
+@for_kinds("task")
+def check_is_a_task_card(subject: Subject) -> None:
+    """The target is a `TaskCard` that says in words what both sides are."""
+    card = subject.component.load()
+    require(isinstance(card, TaskCard), f"the target is a {type(card).__name__}; make it a TaskCard(degraded, clean)")
+    for side in ("degraded", "clean"):
+        require(str(getattr(card, side)).strip(), f"its {side!r} is empty; say in a few words what such an image is")
+
+
+@for_kinds(*_BUILT, gate=True)
 def check_builds_by_default(subject: Subject) -> None:
     """It can be built without settings, and has no positional-only or unnamed settings."""
     target = subject.component.load()
@@ -38,7 +69,8 @@ def check_builds_by_default(subject: Subject) -> None:
             parameter.default is not parameter.empty,
             f"its setting {parameter.name!r} has no default; give each setting one",
         )
-    target()
+    with naming_no_device():
+        target()
 
 
 def _shown(parameter: inspect.Parameter) -> str:
@@ -54,7 +86,7 @@ def _parameters(target: Any) -> list[inspect.Parameter]:
     return list(inspect.signature(target).parameters.values())
 
 
-@for_kinds("generator", "discriminator", "prior", "loss", "metric")
+@for_kinds(*_BUILT)
 def check_refuses_unknown_settings(subject: Subject) -> None:
     """A setting that it does not have is an error, so that a misspelt one is never ignored."""
     try:

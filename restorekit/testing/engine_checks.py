@@ -17,7 +17,7 @@ from restorekit.engine.step.task import RecipeTask, build_generator, size_rule_o
 from restorekit.plugin.registry import registry
 from restorekit.recipe import Recipe
 from restorekit.recipe.model import merged
-from restorekit.testing.check import CheckSkippedError, Subject, for_kinds, require
+from restorekit.testing.check import PLACE, CheckSkippedError, Subject, for_kinds, require
 from restorekit.testing.model_checks import runnable_recipe
 from restorekit.testing.samples import batch
 
@@ -34,8 +34,8 @@ def _pairs(count: int, side: int) -> ImageSet:
     data = batch(count, side, side)
     assert data.clean is not None
     assert data.mask is not None
-    degraded, clean = (_to_8_bit(t).permute(0, 2, 3, 1).numpy() for t in (data.degraded, data.clean))
-    mask = _to_8_bit(data.mask)[:, 0].numpy()
+    degraded, clean = (_to_8_bit(t).cpu().permute(0, 2, 3, 1).numpy() for t in (data.degraded, data.clean))
+    mask = _to_8_bit(data.mask)[:, 0].cpu().numpy()
 
     def read(index: int) -> RawSample:
         return RawSample(data.name[index], degraded[index], clean[index], mask[index])
@@ -72,7 +72,7 @@ def _small(recipe: Recipe, changes: Mapping[str, Any]) -> tuple[Recipe, int]:
 
 def _train(recipe: Recipe, pairs: ImageSet, run: Path, last: int, on_step: OnStep | None = None) -> None:
     """Train up to step `last`. A signal ends a run early and in order; here it must end the checks."""
-    options = Options(device="cpu", compile="off", max_steps=last, log_every=1)
+    options = Options(device=PLACE.get(), compile="off", max_steps=last, log_every=1)
     result = train(recipe, pairs, run, options=options, on_step=on_step)
     if result.exit_code:
         raise KeyboardInterrupt

@@ -6,8 +6,9 @@ import torch
 
 from restorekit.interface import Output, SizeRule
 from restorekit.testing.check import CheckFailedError, Subject, for_kinds, require
-from restorekit.testing.probing import built, run, size_problem, suggested_rule
-from restorekit.testing.samples import batch, rule_of, sizes_for
+from restorekit.testing.probing import built, sample, size_problem, suggested_rule
+from restorekit.testing.samples import batch, rule_of, seeded, sizes_for
+from restorekit.types import Output, SizeRule
 
 
 @for_kinds("generator")
@@ -40,14 +41,22 @@ def _wrong_size(subject: Subject, stated: SizeRule, height: int, width: int, pro
 
 @for_kinds("generator")
 @torch.no_grad()
-def check_leaves_its_input_alone(subject: Subject) -> None:
-    """The image that it is given is the same behind the call; its result is in memory of its own."""
-    network = built(subject).eval()
-    side = rule_of(network).padded(64)
-    degraded = batch(1, side, side).degraded
-    before = degraded.clone()
-    run(subject, network, degraded)
-    require(torch.equal(before, degraded), "it changes the image that it is given; do not use in-place operations")
+def check_is_not_clipped_in_training(subject: Subject) -> None:
+    """Its image is not clipped to [0, 1]: where it was, nothing would be learned. The restorer clips."""
+    network = built(subject).train()
+    degraded = (sample(subject, network) > 0.5).float()
+    for scale in (0.01, 0.1):
+        with seeded(4):
+            for parameter in network.parameters():
+                parameter.add_(scale * torch.randn_like(parameter))
+            image = Output.of(network(degraded)).image
+        ends = [float((image == end).float().mean()) for end in (0, 1)]
+        inside = bool(((image >= 0) & (image <= 1)).all())
+        require(
+            not (inside and min(ends) > 0.01),
+            f"in training {100 * sum(ends):.0f} % of its values are exactly 0 or 1, and none lies beyond: it clips its"
+            " image, and where it does nothing is learned. Leave clamp out; the restorer clips",
+        )
 
 
 @for_kinds("generator")

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from restorekit.interface import Judgement, LossInput, Output
-from restorekit.testing.check import CheckFailedError, Subject, answer_on_size, for_kinds, require
+from restorekit.testing.check import (
+    CheckFailedError,
+    Subject,
+    answer_on_size,
+    for_kinds,
+    naming_no_device,
+    require,
+)
 from restorekit.testing.loss_inputs import Case, loss_cases, needs_networks
-from restorekit.testing.samples import SIZES, finite, seeded
+from restorekit.testing.samples import SIZES, finite, image, seeded, tensors
+from restorekit.types import Batch, Judgement, LossInput, Output
 
 LossFunction = Callable[[LossInput], Tensor]
 
@@ -44,12 +51,93 @@ def _working(subject: Subject, loss: LossFunction, **size: int) -> list[tuple[Ca
     return found
 
 
-@for_kinds("loss")
+@for_kinds("loss", gate=True)
 def check_is_a_finite_scalar(subject: Subject) -> None:
-    """It returns one finite float32 number, without dimensions."""
+    """It returns one finite float32 number, without dimensions, from what its entry declares that it needs."""
+    with naming_no_device():
+        loss = _loss(subject)
+        found = _working(subject, loss)
+    for case, value in found:
+        _require_scalar(value, f"in the {case.phase}'s phase")
+
+
+@for_kinds("loss", gate=True)
+def check_leaves_its_input_alone(subject: Subject) -> None:
+    """What it sees is the same behind the call."""
+    loss = _loss(subject)
+    for case, _ in _working(subject, loss):
+        before = [t.detach().clone() for t in _all_tensors(case.seen)]
+        with torch.no_grad():
+            loss(case.seen)
+        same = all(torch.equal(a, b) for a, b in zip(before, _all_tensors(case.seen), strict=True))
+        require(same, f"in the {case.phase}'s phase it changes what it is given; do not use in-place operations")
+
+
+def _all_tensors(seen: LossInput) -> list[Tensor]:
+    data = [getattr(seen.batch, f.name) for f in fields(seen.batch)]
+    results = [seen.output.image, dict(seen.output.extras)]
+    for judgement in (seen.fake, seen.real):
+        results += [judgement.logits, dict(judgement.extras)] if judgement else []
+    return tensors([*data, *results])
+
+
+@for_kinds("loss")
+def check_falls_as_images_get_better(subject: Subject) -> None:
+    """It is smaller for an image near the clean one than for one far from it: training makes it small."""
+    if needs_networks(subject) or not {"clean", "references"} & set(subject.component.entry.needs):
+        return
+    loss = _loss(subject)
+    for case, _ in _working(subject, loss):
+        if case.phase != "generator" or case.seen.fake is not None:
+            continue
+        data = case.seen.batch
+        target = data.clean if data.clean is not None else _mean_reference(data)
+        count, _, height, width = data.degraded.shape
+        noise = image(count, height, width, seed=11) - 0.5
+        near, far = (
+            float(loss(replace(case.seen, output=Output(target + share * noise))).detach()) for share in (0.1, 1)
+        )
+        require(
+            near < far,
+            f"it is {near:.4g} for images near the clean ones and {far:.4g} for images far from them; training makes a"
+            " loss small, so turn its sign",
+        )
+
+
+def _mean_reference(data: Batch) -> Tensor:
+    assert data.references is not None
+    return data.references.mean(1)
+
+
+@for_kinds("loss")
+@torch.no_grad()
+def check_is_a_mean_over_the_batch(subject: Subject) -> None:
+    """The same images twice in a batch give the same value: a sum would change with the size of the batch."""
     loss = _loss(subject)
     for case, value in _working(subject, loss):
-        _require_scalar(value, f"in the {case.phase}'s phase")
+        once, twice = float(value), float(loss(_twice(case.seen)))
+        require(
+            abs(once - twice) <= 0.02 * abs(once) + 1e-6,
+            f"in the {case.phase}'s phase it is {once:.4g}, and {twice:.4g} when every image is in the batch twice;"
+            " take the mean over the samples, not the sum",
+        )
+
+
+def _twice(value: Any) -> Any:
+    """Return what a loss sees with every sample twice in the batch."""
+    if isinstance(value, Tensor):
+        return torch.cat([value, value])
+    if isinstance(value, dict):
+        return {key: _twice(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return tuple(_twice(item) for item in value) if not _names(value) else value * 2
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{f.name: _twice(getattr(value, f.name)) for f in fields(value)})
+    return value
+
+
+def _names(value: tuple[Any, ...]) -> bool:
+    return all(isinstance(item, str) for item in value)
 
 
 def _require_scalar(value: Any, where: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from restorekit.interface import Batch, Judgement, LossInput, Output
 from restorekit.plugin.entry import Kind
 from restorekit.plugin.registry import Component, registry
-from restorekit.testing.check import CheckSkippedError, Subject
+from restorekit.testing.check import PLACE, CheckSkippedError, Subject
 from restorekit.testing.samples import batch, image, rule_of, seeded, tensors
 
 _FROM_DATA = frozenset({"clean", "mask", "references", "logits"})
@@ -48,7 +48,7 @@ def _generate(data: Batch, giver: Component | None) -> Output:
         restored = image(count, height, width, seed=7)
         return Output(restored.requires_grad_())
     with seeded():
-        network = giver.load()()
+        network = giver.load()().to(data.degraded.device)
     return Output.of(network(data.degraded)).float()
 
 
@@ -66,9 +66,9 @@ class _Patches(nn.Module):
 
 def _critic(giver: Component | None) -> Any:
     if giver is None:
-        return _Patches()
+        return _Patches().to(PLACE.get())
     with seeded():
-        return giver.load()()
+        return giver.load()().to(PLACE.get())
 
 
 def _judge(critic: Any, candidate: Tensor, data: Batch) -> Judgement:
@@ -95,14 +95,16 @@ def loss_cases(subject: Subject, height: int = 0, width: int = 0, count: int = 2
     data = _data(needs, count, height or side, width or side)
     output = _generate(data, generator)
     if "logits" not in needs and discriminator is None:
-        return [Case("generator", LossInput(data, output), _parts(output))]
+        return [Case("generator", _only_declared(LossInput(data, output), needs), _parts(output))]
     critic = _critic(discriminator)
     fake = _judge(critic, output.image, data)
-    first = Case("generator", LossInput(data, output, fake), [*_parts(output), *_parts(fake)])
+    seen = _only_declared(LossInput(data, output, fake), needs)
+    first = Case("generator", seen, [*_parts(output), *_parts(fake)])
     fixed = Output(output.image.detach(), {k: _detach(v) for k, v in output.extras.items()})
     assert data.clean is not None
     fake, real = _judge(critic, fixed.image, data), _judge(critic, data.clean, data)
-    second = Case("discriminator", LossInput(data, fixed, fake, real), [*_parts(fake), *_parts(real)])
+    seen = _only_declared(LossInput(data, fixed, fake, real), needs)
+    second = Case("discriminator", seen, [*_parts(fake), *_parts(real)])
     return [first, second]
 
 
@@ -113,6 +115,12 @@ def _data(needs: set[str], count: int, height: int, width: int) -> Batch:
     assert data.clean is not None
     noise = 0.05 * image(5 * count, height, width, seed=5).view(count, 5, 3, height, width)
     return data.replace(references=(data.clean.unsqueeze(1) + noise).clamp(0, 1))
+
+
+def _only_declared(seen: LossInput, needs: set[str]) -> LossInput:
+    """Return what the loss sees without the planes and judgements that its entry does not name."""
+    hidden = {name: None for name in ("clean", "mask", "references") if name not in needs}
+    return replace(seen, batch=seen.batch.replace(**hidden))
 
 
 def _detach(value: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from restorekit.testing.check import Subject, answer_on_size, for_kinds, require
+from restorekit.testing.check import Subject, answer_on_size, for_kinds, naming_no_device, require
 from restorekit.testing.samples import SIZES, image, seeded
 
 _TOLERANCE = 1e-5
@@ -23,19 +23,32 @@ def _pair(count: int = 3, height: int = 64, width: int = 72) -> tuple[Tensor, Te
     """Return restored and clean images; the later in the batch, the worse restored."""
     clean = image(count, height, width)
     noise = image(count, height, width, seed=9) - 0.5
-    amount = torch.linspace(0.05, 0.4, count).view(-1, 1, 1, 1)
+    amount = torch.linspace(0.05, 0.4, count).view(-1, 1, 1, 1).to(clean)
     return (clean + amount * noise).clamp(0, 1), clean
 
 
-@for_kinds("metric")
+@for_kinds("metric", gate=True)
 def check_scores_each_image(subject: Subject) -> None:
     """It returns one float64 score per image, without a gradient."""
-    scores = _metric(subject)(*_pair())
+    with naming_no_device():
+        scores = _metric(subject)(*_pair())
     require(isinstance(scores, Tensor), f"it returned a {type(scores).__name__}; return a tensor [B]")
     require(tuple(scores.shape) == (3,), f"3 images gave scores of the shape {tuple(scores.shape)}; give [B]")
     require(scores.dtype == torch.float64, f"its scores are {scores.dtype}; compute them in float64")
     require(bool(torch.isfinite(scores).all()), f"its scores are {scores.tolist()}")
     require(not scores.requires_grad, "its scores carry a gradient; compute them under torch.no_grad()")
+
+
+@for_kinds("metric", gate=True)
+def check_leaves_its_input_alone(subject: Subject) -> None:
+    """The images are the same behind the call."""
+    restored, clean = _pair()
+    copies = restored.clone(), clean.clone()
+    _metric(subject)(restored, clean)
+    require(
+        torch.equal(restored, copies[0]) and torch.equal(clean, copies[1]),
+        "it changes the images that it is given; do not use in-place operations",
+    )
 
 
 @for_kinds("metric")
@@ -69,18 +82,6 @@ def check_independent_of_the_batch(subject: Subject) -> None:
     require(
         difference <= _TOLERANCE * max(1.0, float(together.abs().max())),
         f"an image alone and in a batch scores differently, by {difference:.3g}; never pool over images",
-    )
-
-
-@for_kinds("metric")
-def check_leaves_its_input_alone(subject: Subject) -> None:
-    """The images are the same behind the call."""
-    restored, clean = _pair()
-    copies = restored.clone(), clean.clone()
-    _metric(subject)(restored, clean)
-    require(
-        torch.equal(restored, copies[0]) and torch.equal(clean, copies[1]),
-        "it changes the images that it is given; do not use in-place operations",
     )
 
 

@@ -59,7 +59,7 @@ def small_batch(recipe: Recipe, task: RecipeTask, count: int = 2) -> Batch:
     return task.prepare(data)
 
 
-@for_kinds("model")
+@for_kinds("model", gate=True)
 def check_recipe_holds_together(subject: Subject) -> None:
     """Its recipe is valid, names installed components, and somebody gives what each of them needs."""
     recipe = recipe_of(subject)
@@ -69,6 +69,13 @@ def check_recipe_holds_together(subject: Subject) -> None:
         recipe.task in tasks,
         f"its recipe's task is {recipe.task!r} and its entry says tasks={tasks}; make them agree",
     )
+
+
+@for_kinds("model")
+def check_recipe_is_named_as_its_entry(subject: Subject) -> None:
+    """Recipe and entry have one name: weights and tables carry the recipe's."""
+    name, entry = recipe_of(subject).name, subject.component.entry.name
+    require(name == entry, f"its recipe is called {name!r} and its entry {entry!r}; give both one name")
 
 
 @for_kinds("model")
@@ -109,11 +116,12 @@ def _learn(task: RecipeTask, phase: str, data: Batch) -> Tensor:
     return torch.stack([weight * value for weight, value in terms.values()]).sum()
 
 
-@for_kinds("model")
+@for_kinds("model", gate=True)
 def check_each_phase_trains_its_network(subject: Subject) -> None:
     """In each phase gradients reach all parameters of the trained network, and of no other."""
     recipe = runnable_recipe(subject)
     task = RecipeTask(recipe)
+    task.to(torch.device(subject.device))
     data = small_batch(recipe, task)
     trainable = {n: [p for p in net.parameters() if p.requires_grad] for n, net in task.networks.items()}
     for phase in task.phases:
@@ -140,13 +148,14 @@ def check_losses_finite_under_bfloat16(subject: Subject) -> None:
 
     Skipped where bfloat16 is only emulated: a discriminator of full width would take many minutes.
     """
-    if pick_precision("auto", torch.device("cpu")) != "bf16":
-        raise CheckSkippedError("this CPU only emulates bfloat16 (it has neither AVX512-BF16 nor AMX)")
+    if pick_precision("auto", torch.device(subject.device)) != "bf16":
+        raise CheckSkippedError("this device only emulates bfloat16 (a CPU without AVX512-BF16 and AMX does)")
     recipe = runnable_recipe(subject)
     task = RecipeTask(recipe)
+    task.to(torch.device(subject.device))
     data = small_batch(recipe, task)
     for phase in task.phases:
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast(data.degraded.device.type, dtype=torch.bfloat16):
             _learn(task, phase.name, data)
 
 
@@ -155,7 +164,7 @@ def check_losses_finite_under_bfloat16(subject: Subject) -> None:
 def check_restores_odd_sizes(subject: Subject) -> None:
     """An untrained network restores a picture of odd size, padded to its rule, to finite values in [0, 1]."""
     recipe = runnable_recipe(subject)
-    network = build_generator(recipe).eval()
+    network = build_generator(recipe).eval().to(subject.device)
     rule = size_rule_of(network)
     degraded = batch(1, rule.padded(37), rule.padded(61)).degraded
     restored = Output.of(network(degraded)).image[..., :37, :61].clamp(0, 1)

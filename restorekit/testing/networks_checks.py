@@ -16,6 +16,17 @@ _BATCH_TOLERANCE = 1e-4  # convolutions choose other kernels for other batch siz
 _STEP = 1e-2
 
 
+@for_kinds("generator", "discriminator", gate=True)
+@torch.no_grad()
+def check_leaves_its_input_alone(subject: Subject) -> None:
+    """The images that it is given are the same behind the call; its result is in memory of its own."""
+    network = built(subject).eval()
+    degraded = sample(subject, network)
+    before = degraded.clone()
+    run(subject, network, degraded)
+    require(torch.equal(before, degraded), "it changes the image that it is given; do not use in-place operations")
+
+
 @for_kinds("generator", "discriminator")
 @torch.no_grad()
 def check_gives_what_it_declares(subject: Subject) -> None:
@@ -29,7 +40,7 @@ def check_gives_what_it_declares(subject: Subject) -> None:
     )
 
 
-@for_kinds("generator", "discriminator")
+@for_kinds("generator", "discriminator", gate=True)
 @torch.no_grad()
 def check_finite(subject: Subject) -> None:
     """Its results are finite float32 for ordinary, black and white images."""
@@ -127,7 +138,7 @@ def check_works_in_bfloat16(subject: Subject) -> None:
     """Under autocast to bfloat16 it runs, and its results are finite."""
     network = built(subject).eval()
     degraded = sample(subject, network)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast(degraded.device.type, dtype=torch.bfloat16):
         result = run(subject, network, degraded)
     require(finite(result), "under bfloat16 autocast some results are not finite")
 

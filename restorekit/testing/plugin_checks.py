@@ -2,58 +2,121 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 import click
 
+from restorekit.cli.main import COMMANDS
 from restorekit.plugin.discovery import Plugin
+from restorekit.plugin.hooks import LOG, Hooks, trackers
 from restorekit.plugin.registry import registry
-from restorekit.testing.check import require
+from restorekit.testing.check import CheckSkippedError, require
 
 _HEAVY = ("torch", "torchvision", "kornia", "timm", "accelerate", "matplotlib", "scipy")
 
+# The answer goes into a file: a plugin may print when it is imported.
 _PROGRAM = f"""
-import importlib, sys
+import importlib, json, pathlib, sys
 module = importlib.import_module(sys.argv[1])
 list(module.restorekit_entries()) if hasattr(module, "restorekit_entries") else []
-print(",".join(name for name in {_HEAVY!r} if name in sys.modules))
+heavy = [name for name in {_HEAVY!r} if name in sys.modules]
+pathlib.Path(sys.argv[2]).write_text(json.dumps(heavy))
 """
 
 
 def check_declares_without_torch(plugin: Plugin) -> None:
-    """Importing the module and asking for its entries imports nothing heavy: listings must stay fast."""
-    done = subprocess.run(
-        [sys.executable, "-c", _PROGRAM, plugin.module],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=_environment(),
-    )
-    require(done.returncode == 0, f"importing {plugin.module} in a new process fails:\n{done.stderr}")
-    heavy = done.stdout.strip().splitlines()[-1:]
+    """Importing the module and asking for its entries imports nothing heavy, and prints nothing."""
+    with tempfile.TemporaryDirectory() as folder:
+        answer = Path(folder) / "heavy.json"
+        done = subprocess.run(
+            [sys.executable, "-c", _PROGRAM, plugin.module, str(answer)],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=_environment(),
+        )
+        require(
+            done.returncode == 0 and answer.exists(),
+            f"importing {plugin.module} in a new process ends with exit code {done.returncode}:\n{done.stderr}",
+        )
+        heavy = json.loads(answer.read_text(encoding="utf-8"))
     require(
-        not heavy or not heavy[0],
-        f"{plugin.module} imports {''.join(heavy)} when it declares its entries; move those imports into the"
+        not heavy,
+        f"{plugin.module} imports {', '.join(heavy)} when it declares its entries; move those imports into the"
         " modules that the targets name",
+    )
+    require(
+        not done.stdout,
+        f"{plugin.module} prints {done.stdout.strip()[:80]!r} when it is imported, at every command; leave that out",
     )
 
 
 def _environment() -> dict[str, str]:
     """Return this process's environment, with its import path: it may have been changed at run time."""
-    import os
-
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
 def check_adds_commands(plugin: Plugin) -> None:
-    """The hook for commands, if there is one, adds commands and raises nothing."""
-    group = click.Group()
+    """The hook for commands, if there is one, adds commands, and replaces none."""
+    taken = {name: click.Command(name) for name in COMMANDS}
+    group = click.Group(commands=dict(taken))
     for implementation in registry().manager.hook.restorekit_commands.get_hookimpls():
-        if implementation.plugin_name == plugin.name:
-            implementation.function(*[group for _ in implementation.argnames])
-            require(group.commands, "restorekit_commands adds no command; leave the hook out")
+        if implementation.plugin_name != plugin.name:
+            continue
+        implementation.function(*[group for _ in implementation.argnames])
+        replaced = [name for name in taken if group.commands.get(name) is not taken[name]]
+        require(not replaced, f"it replaces the command {', '.join(replaced)} of restorekit; give yours another name")
+        require(len(group.commands) > len(taken), "restorekit_commands adds no command; leave the hook out")
 
 
-PLUGIN_CHECKS: list[Callable[[Plugin], None]] = [check_declares_without_torch, check_adds_commands]
+def check_follows_a_run(plugin: Plugin) -> None:
+    """The hooks that follow runs live through a whole one: start, logs, evaluation, checkpoint, end, failure."""
+    manager = registry().manager
+    if plugin.name not in trackers(manager):
+        raise CheckSkippedError("it follows no runs")
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder) / "run"
+        hooks = Hooks(manager, [plugin.name], _run_folder(run), lambda text: None)
+        for hook, arguments in _a_run(run):
+            hooks.call(hook, **arguments)
+            failed = (run / LOG).read_text(encoding="utf-8") if (run / LOG).exists() else ""
+            require(not failed, f"its hook {hook} fails:\n{failed}")
+
+
+def _run_folder(run: Path) -> Path:
+    for folder in ("weights", "samples/step-000000002"):
+        (run / folder).mkdir(parents=True)
+    (run / "weights" / "last.safetensors").touch()
+    return run
+
+
+def _a_run(run: Path) -> list[tuple[str, dict[str, object]]]:
+    """Return the calls of a run of two steps, and of one that fails."""
+    recipe = {"name": "check", "task": "raindrop", "generator": {"name": "unet"}, "losses": {"l1": {"weight": 1.0}}}
+    values = {"generator/l1": 0.25, "generator/gradient-norm": 1.5, "lr/generator": 2e-4}
+    scores = {"psnr-rgb": 21.5, "ssim-rgb": 0.75}
+    samples, weights = run / "samples" / "step-000000002", run / "weights" / "last.safetensors"
+    steps: list[tuple[str, dict[str, object]]] = [
+        ("step_logged", {"run": run, "step": step, "values": dict(values)}) for step in (1, 2)
+    ]
+    logged = {f"val/{name}": value for name, value in scores.items()}
+    return [
+        ("run_started", {"run": run, "recipe": recipe}),
+        *steps,
+        ("evaluated", {"run": run, "step": 2, "scores": dict(scores), "samples": samples}),
+        ("step_logged", {"run": run, "step": 2, "values": logged}),
+        ("checkpoint_saved", {"run": run, "step": 2, "weights": weights}),
+        ("run_finished", {"run": run, "step": 2, "completed": True}),
+        ("run_started", {"run": run, "recipe": recipe}),
+        ("run_failed", {"run": run, "step": 2, "error": ValueError("made up by the check")}),
+        ("benchmark_finished", {"folder": run, "results": {"dataset": {"label": "check@builtin"}, "models": []}}),
+    ]
+
+
+PLUGIN_CHECKS: list[Callable[[Plugin], None]] = [check_declares_without_torch, check_adds_commands, check_follows_a_run]

@@ -8,8 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from restorekit.interface import Batch
-from restorekit.testing.check import Subject, answer_on_size, for_kinds, require
+from restorekit.testing.check import (
+    CheckFailedError,
+    Subject,
+    answer_on_size,
+    for_kinds,
+    naming_no_device,
+    require,
+)
 from restorekit.testing.samples import SIZES, batch, pick, seeded
 
 _FIELDS = ("mask", "references")
@@ -23,14 +29,14 @@ def _prior(subject: Subject) -> Any:
 
 
 def _input(subject: Subject, count: int, height: int, width: int) -> Batch:
-    """Return a batch that holds nothing that the prior itself is to give, unless it needs it too."""
-    entry = subject.component.entry
-    data = batch(count, height, width)
-    return data if "mask" in entry.needs else data.replace(mask=None)
+    """Return a batch that holds only what the prior's entry declares that it needs."""
+    needs = subject.component.entry.needs
+    hidden = {name: None for name in ("clean", "mask") if name not in needs}
+    return batch(count, height, width).replace(**hidden)
 
 
 def _given(subject: Subject, prior: Any, data: Batch) -> dict[str, Tensor]:
-    result = prior(data)
+    result = _called(subject, prior, data)
     require(isinstance(result, Batch), f"it returned a {type(result).__name__}; return the batch, replaced")
     entry = subject.component.entry
     found = {name: getattr(result, name) for name in _FIELDS if name in entry.gives}
@@ -39,7 +45,19 @@ def _given(subject: Subject, prior: Any, data: Batch) -> dict[str, Tensor]:
     return found
 
 
-@for_kinds("prior")
+def _called(subject: Subject, prior: Any, data: Batch) -> Any:
+    try:
+        with naming_no_device():
+            return prior(data)
+    except (TypeError, AttributeError) as error:
+        needs = sorted(subject.component.entry.needs)
+        raise CheckFailedError(
+            f"it fails on what its entry declares as needs ({needs}): {type(error).__name__}: {error}; declare all that"
+            " it uses"
+        ) from error
+
+
+@for_kinds("prior", gate=True)
 def check_gives_what_it_declares(subject: Subject) -> None:
     """What it gives has the right shape and range, and takes no part in learning."""
     gives = set(subject.component.entry.gives)
@@ -79,13 +97,13 @@ def _require_references(references: Tensor, shape: tuple[int, int, int]) -> None
 def check_leaves_its_input_alone(subject: Subject) -> None:
     """The images of the batch are the same behind the call, in the old batch and in the new one."""
     data = _input(subject, 1, 64, 64)
-    degraded, clean = data.degraded.clone(), data.clean
+    degraded, clean, name = data.degraded.clone(), data.clean, data.name
     result = _prior(subject)(data)
     require(
         torch.equal(degraded, data.degraded) and torch.equal(degraded, result.degraded),
         "it changes the degraded image; a prior only adds",
     )
-    require(result.clean is clean and result.name == data.name, "it drops or changes clean images or names")
+    require(result.clean is clean and result.name == name, "it drops or changes clean images or names")
 
 
 @for_kinds("prior")

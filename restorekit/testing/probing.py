@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ Network = Callable[[Tensor], dict[str, Any]]
 
 
 def built(subject: Subject) -> nn.Module:
-    """Build a network with fixed weights, on the CPU. Raises `CheckFailedError` when it is not a module."""
+    """Build a network with fixed weights. Raises `CheckFailedError` when it is not a module."""
     with seeded():
         network = subject.build()
     require(isinstance(network, nn.Module), f"it is a {type(network).__name__}; it must be a torch.nn.Module")
@@ -54,16 +55,35 @@ def _extras(extras: Mapping[str, Any]) -> dict[str, Any]:
 
 def sample(subject: Subject, network: nn.Module, count: int = 2) -> Tensor:
     """Return degraded images [count, 3, S, S] of a small size that the network accepts."""
-    sides = (rule_of(network).padded(64),) if subject.kind == "generator" else (64, 128, 256)
     problem: Exception | None = None
-    for side in sides:
+    for side in _sides(subject, network):
         degraded = batch(count, side, side).degraded
         problem = _problem(subject, network, degraded)
         if problem is None:
             return degraded
-    raise CheckFailedError(
-        f"it fails on images of {' and '.join(map(str, sides))} pixels square: {problem}"
-    ) from problem
+    raise _unfit(_sides(subject, network), problem) from problem
+
+
+def _sides(subject: Subject, network: nn.Module) -> tuple[int, ...]:
+    return (rule_of(network).padded(64),) if subject.kind == "generator" else (64, 128, 256)
+
+
+def _unfit(sides: tuple[int, ...], problem: Exception | None) -> CheckFailedError:
+    shown = " and ".join(map(str, sides))
+    return CheckFailedError(f"it fails on images of {shown} pixels square: {type(problem).__name__}: {problem}")
+
+
+def running_problem(subject: Subject, network: nn.Module) -> Exception | None:
+    """Return why the network fails on images of ordinary sizes, or None; a wrong device is raised at once."""
+    sides = _sides(subject, network)
+    problem: Exception | None = None
+    for side in sides:
+        problem = _problem(subject, network, batch(2, side, side).degraded)
+        if problem is None:
+            return None
+        if re.search("CUDA|NVIDIA", str(problem)):
+            raise problem
+    return _unfit(sides, problem)
 
 
 def _problem(subject: Subject, network: nn.Module, degraded: Tensor) -> Exception | None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from restorekit.testing.check import Check, CheckFailedError, CheckSkippedError
-from restorekit.testing.select import Settings, checks_for_plugin, expected_failures
+from restorekit.testing.select import Settings, checks_for_plugin, chosen_checks, expected_failures
 
 Outcome = Literal["passed", "failed", "skipped", "expected failure", "unexpected pass"]
 _BAD: tuple[Outcome, ...] = ("failed", "unexpected pass")
@@ -71,16 +71,23 @@ def run_checks(
     expected: Mapping[str, str] | None = None,
     settings: Settings | None = None,
     engine: bool = True,
+    device: str = "cpu",
+    components: Iterable[str] = (),
+    only: Iterable[str] = (),
     on_result: Callable[[Result], object] | None = None,
 ) -> Report:
-    """Make all checks of a plugin. Arguments as in `parametrize_with_checks`; `on_result` sees each result.
+    """Make the checks of a plugin. Arguments as in `parametrize_with_checks`; `on_result` sees each result.
 
-    Raises `PluginError` when the plugin is not installed or could not be loaded.
+    `device`: where components are run. `components`: those of these names (``unet``, ``generator:unet``) alone. `only`:
+    checks of these names alone, which may have wildcards (``weights-*``).
+
+    Raises `PluginError` when the plugin is not installed or could not be loaded, and `UnknownNameError` for a
+    component or a check that it does not have.
     """
-    all_checks = checks_for_plugin(plugin_name, settings)
+    all_checks = checks_for_plugin(plugin_name, settings, device)
     reasons = expected_failures(plugin_name, all_checks, expected)
     results = []
-    for check in all_checks:
+    for check in chosen_checks(all_checks, components, only):
         if engine or not check.engine:
             results.append(_run(check, reasons.get(check.key, "")))
             if on_result:
@@ -98,6 +105,9 @@ def _run(check: Check, reason: str) -> Result:
         outcome, message = "skipped", str(error)
     except CheckFailedError as error:
         outcome, message = "failed", str(error)
+    except SystemExit as error:
+        outcome, trace = "failed", traceback.format_exc()
+        message = f"it ends the whole program (SystemExit: {error}); raise an error, and leave exiting to restorekit"
     except Exception as error:  # the component's own error: its author needs the whole trace
         outcome, message, trace = "failed", f"{type(error).__name__}: {error}", traceback.format_exc()
     if reason and outcome == "failed":

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from restorekit.interface import Batch, SizeRule
+from restorekit.testing.check import PLACE
+from restorekit.types import Batch, SizeRule
 
 # height, width in pixels: even and odd, square and not, of both orientations
 SIZES: tuple[tuple[int, int], ...] = ((64, 64), (48, 80), (67, 45), (33, 97))
@@ -23,20 +24,21 @@ def image(count: int, height: int, width: int, seed: int = 0) -> Tensor:
     phase = 6 * torch.rand((2, count, 3, 1, 1), generator=generator)
     waves = 0.5 + 0.2 * torch.sin(rows + phase[0]) + 0.2 * torch.cos(columns + phase[1])
     noise = 0.1 * (torch.rand((count, 3, height, width), generator=generator) - 0.5)
-    return (waves + noise).clamp(0, 1)
+    return (waves + noise).clamp(0, 1).to(PLACE.get())
 
 
 def batch(count: int, height: int, width: int, seed: int = 0) -> Batch:
     """Return a paired batch with masks: brighter spots where the mask is 1."""
     clean = image(count, height, width, seed)
     generator = torch.Generator().manual_seed(seed + 1)
-    mask = (torch.rand((count, 1, height, width), generator=generator) < 0.2).float()
+    mask = (torch.rand((count, 1, height, width), generator=generator) < 0.2).to(clean)
+    key = torch.randint(0, 2**31 - 1, (count,), generator=generator)
     return Batch(
         degraded=clean * (1 - 0.5 * mask) + 0.45 * mask,
         clean=clean,
         mask=mask,
         name=tuple(f"sample-{i}" for i in range(count)),
-        key=torch.randint(0, 2**31 - 1, (count,), generator=generator),
+        key=key.to(clean.device),
     )
 
 

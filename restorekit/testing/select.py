@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import fnmatch
 import functools
 import importlib
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from restorekit.errors import PluginError, UnknownNameError, WeightsError, closest
+from restorekit.errors import PluginError, RestorekitError, UnknownNameError, WeightsError, closest
 from restorekit.plugin.discovery import Plugin
 from restorekit.plugin.registry import Component, registry
+from restorekit.recipe.check import components_of, model_recipe
 from restorekit.testing.check import (
     CHECKS,
     ENGINE_CHECKS,
+    GATES,
+    PLACE,
     Check,
     CheckFunction,
     CheckSkippedError,
@@ -26,7 +31,10 @@ if TYPE_CHECKING:
 Settings = Mapping[str, Mapping[str, Any]]
 
 # These modules register the checks, in the order in which they are made.
-_MODULES = ("common", "networks", "generator", "discriminator", "loss", "metric", "prior", "model", "engine")
+_MODULES = (
+    *("common", "dataset", "running", "networks", "generator", "discriminator", "loss", "metric", "prior"),
+    *("synthesizer", "random", "meta", "model", "weights", "engine"),
+)
 
 
 @functools.cache
@@ -35,27 +43,91 @@ def _load_checks() -> None:
         importlib.import_module(f"restorekit.testing.{module}_checks")
 
 
-def checks_for(component: Component, settings: Mapping[str, Any] | None = None) -> list[Check]:
-    """Return the checks of one component, built with `settings` (its defaults without)."""
+def checks_for(component: Component, settings: Mapping[str, Any] | None = None, device: str = "cpu") -> list[Check]:
+    """Return the checks of one component, built with `settings` (its defaults without), on `device`."""
     _load_checks()
-    subject = Subject(component, settings or {})
+    subject = Subject(component, settings or {}, device)
+    chain = _Chain(subject)
     prefix = f"{component.entry.kind}:{component.entry.name}"
     return [
-        Check(
-            f"{prefix}:{check_name(function)}",
-            functools.partial(_make, function, subject),
-            function in ENGINE_CHECKS,
-        )
+        Check(f"{prefix}:{check_name(function)}", functools.partial(chain.make, function), function in ENGINE_CHECKS)
         for function in CHECKS.get(component.entry.kind, [])
     ]
 
 
+class _Chain:
+    """The checks of one component, in order; a check behind a failed gate is skipped and names it."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self._gates: dict[CheckFunction, Exception | None] = {}
+
+    def make(self, function: CheckFunction) -> None:
+        """Make one check. Raises what it raises, or `CheckSkippedError` behind a failed gate."""
+        if function in GATES:
+            error = self._outcome(function)
+            if error is not None:
+                raise error
+            return
+        if failed := self.failed_gate(function):
+            raise CheckSkippedError(f"it cannot hold while {failed} fails")
+        if part := broken_part(self.subject.component):
+            raise CheckSkippedError(f"it cannot hold while {part} fails")
+        _make(function, self.subject)
+
+    def failed_gate(self, before: CheckFunction | None = None) -> str:
+        """Return the key of the first gate that fails, of those ahead of `before`; an empty string when none does."""
+        component = self.subject.component
+        for function in CHECKS.get(component.entry.kind, []):
+            if function is before:
+                break
+            error = self._outcome(function) if function in GATES else None
+            if error is not None and not isinstance(error, CheckSkippedError):
+                return f"{component.entry.kind}:{component.entry.name}:{check_name(function)}"
+        return ""
+
+    def _outcome(self, gate: CheckFunction) -> Exception | None:
+        if gate not in self._gates:
+            failed = self.failed_gate(gate) or broken_part(self.subject.component)
+            try:
+                if failed:
+                    raise CheckSkippedError(f"it cannot hold while {failed} fails")
+                _make(gate, self.subject)
+            except Exception as error:  # kept, and raised wherever the gate itself is asked for
+                self._gates[gate] = error
+            else:
+                self._gates[gate] = None
+        return self._gates[gate]
+
+
+def broken_part(component: Component) -> str:
+    """Return the key of the gate that a part of a model fails, of parts of its own plugin; else an empty string."""
+    if component.entry.kind != "model":
+        return ""
+    try:
+        parts = components_of(model_recipe(registry(), component.id), registry())
+    except RestorekitError:  # the model's own checks say so
+        return ""
+    own = [part for part in parts if part.plugin.name == component.plugin.name]
+    return next((failed for part in own if (failed := _failed_gate_of(part))), "")
+
+
+@functools.lru_cache(maxsize=256)
+def _failed_gate_of(component: Component) -> str:
+    declared = _declared(component.plugin, "CHECK_SETTINGS") if component.plugin.module in sys.modules else {}
+    settings = declared.get(f"{component.entry.kind}:{component.entry.name}", {})
+    return _Chain(Subject(component, settings)).failed_gate()
+
+
 def _make(function: CheckFunction, subject: Subject) -> None:
     """Make one check; weights that are missing here (no network) are no fault of the component."""
+    token = PLACE.set(subject.device)
     try:
         function(subject)
     except WeightsError as error:
         raise CheckSkippedError(f"weights that it needs are not here: {error}") from error
+    finally:
+        PLACE.reset(token)
 
 
 def usable_plugin(name: str) -> Plugin:
@@ -74,8 +146,8 @@ def usable_plugin(name: str) -> Plugin:
     )
 
 
-def checks_for_plugin(name: str, settings: Settings | None = None) -> list[Check]:
-    """Return the checks of a plugin and of everything that it declares.
+def checks_for_plugin(name: str, settings: Settings | None = None, device: str = "cpu") -> list[Check]:
+    """Return the checks of a plugin and of everything that it declares; components are run on `device`.
 
     `settings`: ``"kind:name"`` -> settings that the component is checked with; without, what the plugin's
     module gives as ``CHECK_SETTINGS``, else the defaults.
@@ -90,8 +162,36 @@ def checks_for_plugin(name: str, settings: Settings | None = None) -> list[Check
         for function in PLUGIN_CHECKS
     ]
     for entry in plugin.entries:
-        checks += checks_for(Component(entry, plugin), chosen.get(f"{entry.kind}:{entry.name}"))
+        checks += checks_for(Component(entry, plugin), chosen.get(f"{entry.kind}:{entry.name}"), device)
     return checks
+
+
+def chosen_checks(checks: list[Check], components: Iterable[str] = (), only: Iterable[str] = ()) -> list[Check]:
+    """Return the checks of the named components (``name``, ``kind:name``, ``plugin/name``), and of the named checks.
+
+    Raises `UnknownNameError` for a component or a check that is not among them.
+    """
+    for name in components:
+        bare = name.rpartition("/")[2]
+        if not any(bare in _component_names(check) for check in checks):
+            known = list(dict.fromkeys(check.key.rpartition(":")[0] for check in checks))
+            raise UnknownNameError(f"the plugin has no component {name!r}.{closest(bare, known)} It has: {known}.")
+    for pattern in only:
+        if not any(fnmatch.fnmatchcase(check.name, pattern) for check in checks):
+            known = sorted({check.name for check in checks})
+            raise UnknownNameError(f"there is no check {pattern!r}.{closest(pattern, known)} There are: {known}.")
+    names = {name.rpartition("/")[2] for name in components}
+    return [
+        check
+        for check in checks
+        if (not names or names & _component_names(check))
+        and (not only or any(fnmatch.fnmatchcase(check.name, pattern) for pattern in only))
+    ]
+
+
+def _component_names(check: Check) -> set[str]:
+    kind, name, _ = check.key.split(":")
+    return {name, f"{kind}:{name}"}
 
 
 def _declared(plugin: Plugin, attribute: str) -> Mapping[str, Any]:

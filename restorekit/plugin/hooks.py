@@ -1,0 +1,84 @@
+"""Calling the hooks of trackers: one that fails is named once, with its traceback in a file, and stops nothing."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pluggy
+
+from restorekit.errors import UnknownNameError, closest
+
+TRACKER_HOOKS = (
+    "run_started",
+    "step_logged",
+    "evaluated",
+    "checkpoint_saved",
+    "run_finished",
+    "run_failed",
+    "benchmark_finished",
+)
+LOG = "hooks.log"
+
+
+def trackers(manager: pluggy.PluginManager) -> list[str]:
+    """Return the names of the plugins that follow runs or benchmarks, sorted."""
+    found = {i.plugin_name for hook in TRACKER_HOOKS for i in getattr(manager.hook, hook).get_hookimpls()}
+    return sorted(found)
+
+
+def check_trackers(manager: pluggy.PluginManager, names: Iterable[str]) -> None:
+    """Raise `UnknownNameError` for a name that no tracker has."""
+    known = trackers(manager)
+    for name in names:
+        if name not in known:
+            raise UnknownNameError(
+                f"no plugin called {name!r} follows runs.{closest(name, known)} These do: {', '.join(known) or 'none'}."
+            )
+
+
+def where(error: BaseException) -> str:
+    """Return file and line where an error was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "an unknown place"
+
+
+class Hooks:
+    """The hooks of the chosen trackers, for one run or benchmark in the folder `folder`.
+
+    `warn` is told of each hook that fails, once; its tracebacks go into ``hooks.log`` there.
+    """
+
+    def __init__(
+        self, manager: pluggy.PluginManager, chosen: Iterable[str], folder: Path, warn: Callable[[str], object]
+    ) -> None:
+        self.manager = manager
+        self.chosen = frozenset(chosen)
+        self.folder = folder
+        self.warn = warn
+        self._failed: set[tuple[str, str]] = set()
+        check_trackers(manager, self.chosen)
+
+    def call(self, hook: str, **arguments: Any) -> None:
+        """Call a hook of every chosen tracker; each takes the arguments that it names."""
+        for implementation in getattr(self.manager.hook, hook).get_hookimpls():
+            if implementation.plugin_name not in self.chosen:
+                continue
+            try:
+                implementation.function(*[arguments[name] for name in implementation.argnames])
+            except (Exception, SystemExit) as error:
+                self._report(hook, implementation.plugin_name, error)
+
+    def _report(self, hook: str, plugin: str, error: BaseException) -> None:
+        with (self.folder / LOG).open("a", encoding="utf-8") as file:
+            file.write(f"{hook} of plugin {plugin!r}\n{''.join(traceback.format_exception(error))}\n")
+        if (hook, plugin) in self._failed:
+            return
+        self._failed.add((hook, plugin))
+        message = " ".join(str(error).split()) or "no message"
+        self.warn(
+            f"hook {hook} of plugin {plugin!r} failed ({type(error).__name__}: {message}, in {where(error)}); the run"
+            f" goes on, and {self.folder / LOG} has the traceback of each failure"
+        )
