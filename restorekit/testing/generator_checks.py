@@ -8,7 +8,6 @@ from restorekit.interface import Output, SizeRule
 from restorekit.testing.check import CheckFailedError, Subject, for_kinds, require
 from restorekit.testing.probing import built, sample, size_problem, suggested_rule
 from restorekit.testing.samples import batch, rule_of, seeded, sizes_for
-from restorekit.types import Output, SizeRule
 
 
 @for_kinds("generator")

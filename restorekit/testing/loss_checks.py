@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from restorekit.interface import Batch, Judgement, LossInput, Output
 from restorekit.testing.check import (
     CheckFailedError,
     Subject,
@@ -20,7 +21,6 @@ from restorekit.testing.check import (
 )
 from restorekit.testing.loss_inputs import Case, loss_cases, needs_networks
 from restorekit.testing.samples import SIZES, finite, image, seeded, tensors
-from restorekit.types import Batch, Judgement, LossInput, Output
 
 LossFunction = Callable[[LossInput], Tensor]
 

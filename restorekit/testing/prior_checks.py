@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from restorekit.interface import Batch
 from restorekit.testing.check import (
     CheckFailedError,
     Subject,

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from restorekit.interface import Batch, SizeRule
 from restorekit.testing.check import PLACE
-from restorekit.types import Batch, SizeRule
 
 # height, width in pixels: even and odd, square and not, of both orientations
 SIZES: tuple[tuple[int, int], ...] = ((64, 64), (48, 80), (67, 45), (33, 97))

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from restorekit.data.imageset import builtin_set
-from restorekit.engine.task import build_generator, size_rule_of
+from restorekit.engine.step.task import build_generator, size_rule_of
 from restorekit.errors import DataError, WeightsError
+from restorekit.interface import Output
 from restorekit.padding import pad_to_rule
 from restorekit.plugin.registry import registry
 from restorekit.recipe.check import model_recipe
 from restorekit.testing.check import PLACE, CheckFailedError, CheckSkippedError, Subject, for_kinds, require
-from restorekit.types import Output
 from restorekit.weights.files import load_weights, recipe_of
 from restorekit.weights.find import shipped_weights
 from restorekit.weights.manifest import Shipped, verify
