@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from restorekit.errors import WeightsError
+from restorekit.plugin.hooks import Hooks, check_trackers
+from restorekit.plugin.registry import registry
 
 if TYPE_CHECKING:
     from restorekit.benchmark.report import Report
@@ -74,6 +76,7 @@ metric_settings = click.option(
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first images of the set.")
 @metric_option
 @metric_settings
+@click.option("--track", multiple=True, metavar="PLUGIN", help="Tell this plugin of the results; may be repeated.")
 @click.option("--resume/--fresh", default=True, show_default=True, help="Keep finished results of the output folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 @click.pass_context
@@ -90,6 +93,7 @@ def benchmark(
     limit: int | None,
     metrics: tuple[str, ...],
     settings: tuple[str, ...],
+    track: tuple[str, ...],
     resume: bool,
     as_json: bool,
 ) -> None:
@@ -103,6 +107,7 @@ def benchmark(
     from restorekit.benchmark.runner import run
 
     further = further_metrics(metrics, settings)
+    check_trackers(registry().manager, track)
     with Bar() as bar:
         report = run(
             models,
@@ -118,6 +123,9 @@ def benchmark(
             fresh=not resume,
             progress=bar,
         )
+    if report.folder:
+        hooks = Hooks(registry().manager, track, report.folder, lambda text: click.echo(f"Warning: {text}", err=True))
+        hooks.call("benchmark_finished", folder=report.folder, results=report.values())
     show(report, report.folder, as_json)
     if report.failed:
         ctx.exit(1)

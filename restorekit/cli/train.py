@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -85,6 +86,7 @@ def _start(model: str, init: str | None) -> Path | None:
     help="When an image cannot be read; skip counts them.",
 )
 @click.option("--init", help="Weights to start from: a file, a run, a name or hf://owner/repo; what fits is taken.")
+@click.option("--track", multiple=True, metavar="PLUGIN", help="Let this plugin follow the run; may be repeated.")
 @click.option("--check", is_flag=True, help="Try everything briefly, estimate time and memory, and train nothing.")
 @click.option("--profile", is_flag=True, help="Trace a few steps and say where the time goes.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar.")
@@ -103,6 +105,7 @@ def command(
     on_nan: Literal["stop", "rollback", "skip"],
     on_bad_image: Literal["stop", "skip"],
     init: str | None,
+    track: tuple[str, ...],
     check: bool,
     profile: bool,
     quiet: bool,
@@ -113,6 +116,7 @@ def command(
     recipe = _recipe(model, file, overrides, precision)
     images, validation = _validation(_images(data), val, recipe)
     options = Options(device, compiled, max_steps, log_every, on_nan, on_bad_image, profile, _start(model, init))
+    options = replace(options, track=track or None)
     if check:
         _check(recipe, images, validation, options)
         return

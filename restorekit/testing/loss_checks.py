@@ -31,7 +31,7 @@ def _loss(subject: Subject) -> LossFunction:
     return loss
 
 
-def _working(subject: Subject, loss: LossFunction, **size: int) -> list[tuple[Case, Tensor]]:
+def working(subject: Subject, loss: LossFunction, **size: int) -> list[tuple[Case, Tensor]]:
     """Return the phases in which the loss works, with its value there.
 
     Raises `CheckFailedError` when it works in none.
@@ -56,7 +56,7 @@ def check_is_a_finite_scalar(subject: Subject) -> None:
     """It returns one finite float32 number, without dimensions, from what its entry declares that it needs."""
     with naming_no_device():
         loss = _loss(subject)
-        found = _working(subject, loss)
+        found = working(subject, loss)
     for case, value in found:
         _require_scalar(value, f"in the {case.phase}'s phase")
 
@@ -65,7 +65,7 @@ def check_is_a_finite_scalar(subject: Subject) -> None:
 def check_leaves_its_input_alone(subject: Subject) -> None:
     """What it sees is the same behind the call."""
     loss = _loss(subject)
-    for case, _ in _working(subject, loss):
+    for case, _ in working(subject, loss):
         before = [t.detach().clone() for t in _all_tensors(case.seen)]
         with torch.no_grad():
             loss(case.seen)
@@ -87,7 +87,7 @@ def check_falls_as_images_get_better(subject: Subject) -> None:
     if needs_networks(subject) or not {"clean", "references"} & set(subject.component.entry.needs):
         return
     loss = _loss(subject)
-    for case, _ in _working(subject, loss):
+    for case, _ in working(subject, loss):
         if case.phase != "generator" or case.seen.fake is not None:
             continue
         data = case.seen.batch
@@ -114,7 +114,7 @@ def _mean_reference(data: Batch) -> Tensor:
 def check_is_a_mean_over_the_batch(subject: Subject) -> None:
     """The same images twice in a batch give the same value: a sum would change with the size of the batch."""
     loss = _loss(subject)
-    for case, value in _working(subject, loss):
+    for case, value in working(subject, loss):
         once, twice = float(value), float(loss(_twice(case.seen)))
         require(
             abs(once - twice) <= 0.02 * abs(once) + 1e-6,
@@ -151,7 +151,7 @@ def _require_scalar(value: Any, where: str) -> None:
 def check_gives_gradients(subject: Subject) -> None:
     """Something can be learned from it: its gradient at what networks made is finite and not zero."""
     loss = _loss(subject)
-    for case, value in _working(subject, loss):
+    for case, value in working(subject, loss):
         require(value.requires_grad, f"in the {case.phase}'s phase its value carries no gradient")
         gradients = torch.autograd.grad(value, case.learned, allow_unused=True)
         present = [g for g in gradients if g is not None]
@@ -166,7 +166,7 @@ def check_gives_gradients(subject: Subject) -> None:
 def check_finite_under_bfloat16(subject: Subject) -> None:
     """It stays finite for what networks under bfloat16 autocast give, cast to float32."""
     loss = _loss(subject)
-    for case, _ in _working(subject, loss):
+    for case, _ in working(subject, loss):
         seen = case.seen
         coarse = replace(
             seen,
@@ -194,7 +194,7 @@ def _coarse_judgement(judgement: Judgement | None) -> Judgement | None:
 def check_deterministic(subject: Subject) -> None:
     """The same input gives the same value, whatever the random state: noise comes from ``batch.key``."""
     loss = _loss(subject)
-    for case, _ in _working(subject, loss):
+    for case, _ in working(subject, loss):
         values = []
         for seed in (1, 2):
             with seeded(seed):
@@ -212,7 +212,7 @@ def check_finite_at_perfection(subject: Subject) -> None:
     if needs_networks(subject):
         return  # with extras of a network there is no perfect output to hand in
     loss = _loss(subject)
-    for case, _ in _working(subject, loss):
+    for case, _ in working(subject, loss):
         clean = case.seen.batch.clean
         if case.phase != "generator" or clean is None:
             continue
@@ -231,7 +231,7 @@ def check_gradient_is_right(subject: Subject) -> None:
     Taken at the restored image or, for a loss that wants a judgement, at the logits of the restored image.
     """
     loss = _loss(subject)
-    case, value = _working(subject, loss)[0]
+    case, value = working(subject, loss)[0]
     at = case.seen.fake.logits if case.seen.fake else case.seen.output.image
     gradient: Tensor | None = torch.autograd.grad(value, [at], allow_unused=True)[0]
     if gradient is None:  # it looks at other extras only, of which any one may be left out
@@ -258,7 +258,7 @@ def check_any_size(subject: Subject) -> None:
     if needs_networks(subject):
         return  # the networks decide which sizes occur
     loss = _loss(subject)
-    phases = {case.phase for case, _ in _working(subject, loss)}
+    phases = {case.phase for case, _ in working(subject, loss)}
     for height, width in (*SIZES, (11, 13), (2, 3), (1, 1)):
         for case in (c for c in loss_cases(subject, height, width) if c.phase in phases):
             value = answer_on_size(functools.partial(loss, case.seen), height, width)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import random
 from collections.abc import Callable, Hashable
 
@@ -10,7 +9,7 @@ import numpy as np
 import torch
 
 from restorekit.testing.check import PLACE, Subject, for_kinds, require
-from restorekit.testing.loss_inputs import loss_cases
+from restorekit.testing.loss_checks import working
 from restorekit.testing.samples import batch, image, rule_of
 
 _SIDE = 64
@@ -20,9 +19,7 @@ def _use(subject: Subject) -> None:
     """Build the component and call it once, in training mode if it has one."""
     component = subject.build()
     if subject.kind == "loss":
-        for case in loss_cases(subject):
-            with contextlib.suppress(AttributeError, TypeError):  # a loss may be for one of the phases only
-                component(case.seen)
+        working(subject, component)
     elif subject.kind == "metric":
         component(image(1, _SIDE, _SIDE), image(1, _SIDE, _SIDE, 1))
     elif subject.kind == "synthesizer":

@@ -16,12 +16,15 @@ from restorekit.engine.run.checkpoint import load_checkpoint, remove_leftovers, 
 from restorekit.engine.step.engine import Engine
 from restorekit.errors import TrainingError
 from restorekit.jsonfile import read_table
+from restorekit.plugin.hooks import check_trackers
+from restorekit.plugin.registry import registry
 from restorekit.recipe import Recipe, to_toml
 from restorekit.recipe.toml import read_recipe_file
 from restorekit.weights.files import save_weights
 
 IDENTITY = ("data", "validation", "init")  # facts that must not change within a run
 RECIPE, FACTS, STATUS, LOCK = "recipe.toml", "run.json", "status.json", ".lock"
+TRACKERS = "track.json"
 
 
 def _of_a_start(path: Path) -> bool:
@@ -85,6 +88,14 @@ class RunFolder:
                 " the same settings to go on with it, or another folder with -o"
             )
 
+    def trackers(self, chosen: tuple[str, ...] | None) -> tuple[str, ...]:
+        """Return the plugins that follow the run, and remember them; None takes those that it was started with."""
+        if chosen is None:
+            return tuple(self.read_json(TRACKERS).get("track", ()))
+        check_trackers(registry().manager, chosen)
+        self.write_json(TRACKERS, {"track": list(chosen)})
+        return chosen
+
     def write_json(self, name: str, values: dict[str, Any]) -> None:
         """Write one of the small JSON files."""
         text = json.dumps(values, indent=2, sort_keys=True) + "\n"
@@ -94,9 +105,13 @@ class RunFolder:
         """Read one of the small JSON files; empty when it is absent. Raises `DataError` when it is damaged."""
         return read_table(self.path / name)
 
+    def weights(self, name: str) -> Path:
+        """Return the place of the public artefact ``weights/NAME.safetensors``."""
+        return self.path / "weights" / f"{name}.safetensors"
+
     def save_weights(self, name: str, network: nn.Module, recipe: Recipe, facts: dict[str, str]) -> Path:
         """Write the public artefact ``weights/NAME.safetensors``."""
-        path = self.path / "weights" / f"{name}.safetensors"
+        path = self.weights(name)
         write_atomically(path, lambda beside: save_weights(beside, network, recipe, facts))
         return path
 

@@ -9,11 +9,15 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
-from restorekit.engine.notices import notice
 from restorekit.engine.run.checkpoint import write_atomically
-from restorekit.plugin.registry import Registry
+from restorekit.plugin.hooks import Hooks
 
 TRAINING, VALIDATION = "log.csv", "validation.csv"
+
+
+def samples_of(run: Path, step: int) -> Path:
+    """Return the folder of the restored examples of one evaluation."""
+    return run / "samples" / f"step-{step:09d}"
 
 
 def _numbers(row: Mapping[str | None, Any]) -> dict[str, float] | None:
@@ -69,11 +73,11 @@ class _Csv:
 class Logs:
     """Writes what a run measures; used on the main process only."""
 
-    def __init__(self, run: Path, registry: Registry, recipe: Mapping[str, Any], resume_step: int) -> None:
+    def __init__(self, run: Path, hooks: Hooks, recipe: Mapping[str, Any], resume_step: int) -> None:
         self.run = run
-        self.registry = registry
+        self.hooks = hooks
         self._open(resume_step)
-        self.call("run_started", run=run, recipe=dict(recipe))
+        self.hooks.call("run_started", run=run, recipe=dict(recipe))
 
     def _open(self, step: int) -> None:
         self._training = _Csv(self.run / TRAINING, step)
@@ -85,20 +89,11 @@ class Logs:
         self._board.close()
         self._open(step)
 
-    def call(self, hook: str, **arguments: Any) -> None:
-        """Call a tracker hook of every plugin; one that fails is named, and does not stop the run."""
-        for implementation in getattr(self.registry.manager.hook, hook).get_hookimpls():
-            try:
-                wanted = {name: arguments[name] for name in implementation.argnames}
-                implementation.function(**wanted)
-            except Exception as error:
-                notice(f"hook {hook} of plugin {implementation.plugin_name!r} failed: {error}")
-
     def _write(self, table: _Csv, step: int, values: Mapping[str, float]) -> None:
         table.append({"step": step, **values})
         for name, value in values.items():
             self._board.add_scalar(name, value, step)
-        self.call("step_logged", run=self.run, step=step, values=dict(values))
+        self.hooks.call("step_logged", run=self.run, step=step, values=dict(values))
 
     def training(self, step: int, values: Mapping[str, float]) -> None:
         """Log what training measured up to `step`."""
@@ -107,8 +102,18 @@ class Logs:
     def validation(self, step: int, values: Mapping[str, float]) -> None:
         """Log the validation scores after `step`."""
         self._write(self._validation, step, {f"val/{name}": value for name, value in values.items()})
+        self.hooks.call("evaluated", run=self.run, step=step, scores=dict(values), samples=samples_of(self.run, step))
+
+    def saved(self, step: int, weights: Path) -> None:
+        """Tell the trackers that a checkpoint was written, with `weights`."""
+        self.hooks.call("checkpoint_saved", run=self.run, step=step, weights=weights)
 
     def finish(self, step: int, completed: bool) -> None:
         """Tell the trackers that the run has stopped, and close the files."""
-        self.call("run_finished", run=self.run, step=step, completed=completed)
+        self.hooks.call("run_finished", run=self.run, step=step, completed=completed)
+        self._board.close()
+
+    def fail(self, step: int, error: Exception) -> None:
+        """Tell the trackers what ended the run, and close the files."""
+        self.hooks.call("run_failed", run=self.run, step=step, error=error)
         self._board.close()

@@ -18,7 +18,8 @@ class Options:
     `on_nan`: what follows an update that was masked because it was not finite: ``stop`` with a message,
     ``rollback`` to the last checkpoint and go on with other samples, or ``skip`` it; the last two a bounded
     number of times. `on_bad_image`: ``stop``, or ``skip`` and count. `profile`: trace a few steps.
-    `init`: weights to start the generator from, as far as names and shapes agree.
+    `init`: weights to start the generator from, as far as names and shapes agree. `track`: plugins that follow the
+    run; None: those that it was started with, at first none.
     """
 
     device: str = "auto"
@@ -29,6 +30,7 @@ class Options:
     on_bad_image: Literal["stop", "skip"] = "stop"
     profile: bool = False
     init: Path | None = None
+    track: tuple[str, ...] | None = None
 
 
 @dataclass

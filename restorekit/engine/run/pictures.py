@@ -14,7 +14,7 @@ from torchvision.utils import save_image
 
 from restorekit.engine.run.checkpoint import write_atomically
 from restorekit.engine.run.evaluation import Example
-from restorekit.engine.run.logs import TRAINING, VALIDATION, read_rows
+from restorekit.engine.run.logs import TRAINING, VALIDATION, read_rows, samples_of
 
 _PANELS = (
     ("Loss terms", ("generator/", "discriminator/"), "log"),
@@ -31,7 +31,7 @@ def save_samples(run: Path, step: int, examples: Iterable[Example]) -> None:
         if example.clean is not None:
             parts.append(example.clean)
         strip = torch.cat(parts, dim=-1)
-        path = run / "samples" / f"step-{step:09d}" / f"{example.name}.png"
+        path = samples_of(run, step) / f"{example.name}.png"
         write_atomically(path, lambda beside, image=strip: save_image(image, beside, format="png"))  # type: ignore[misc]
 
 

@@ -31,6 +31,12 @@ def train(
     trainer = Trainer(recipe, images, validation, run, options or Options())
     with trainer.runtime.company():
         try:
-            return trainer.run(on_step or (lambda step, values: None))
-        finally:
+            result = trainer.run(on_step or (lambda step, values: None))
+        except Exception as error:
+            trainer.close(error)
+            raise
+        except BaseException:  # the user stops it: the run may go on
             trainer.close()
+            raise
+        trainer.close()
+        return result

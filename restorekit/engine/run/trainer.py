@@ -33,6 +33,7 @@ from restorekit.engine.step.replay import find_culprit
 from restorekit.engine.step.task import size_rule_of
 from restorekit.errors import DataError, RecipeError, TrainingError
 from restorekit.interface import SizeRule
+from restorekit.plugin.hooks import Hooks
 from restorekit.plugin.registry import registry
 from restorekit.recipe import Recipe
 from restorekit.recipe.check import check_recipe
@@ -92,9 +93,14 @@ class Trainer:
             warn_of_batch(recipe, images)
             warn_of_splitting(recipe, self.engine.task.networks, self.runtime.share.world)
             warn_of_leaks(images, validation)
-        self.logs = Logs(run, registry(), recipe.plain(), self.step) if self.runtime.main else None
+        self.logs = self._logs() if self.runtime.main else None
         self.profiler = Profiler(run / "trace.json", self.runtime.device) if self._profiled() else None
         self._stop = StopRequest()
+
+    def _logs(self) -> Logs:
+        chosen = self.folder.trackers(self.options.track)
+        hooks = Hooks(registry().manager, chosen, self.folder.path, notice)
+        return Logs(self.folder.path, hooks, self.recipe.plain(), self.step)
 
     def _open(self, facts: dict[str, Any]) -> None:
         """Open the run folder on the main process; every process raises what that one meets."""
@@ -301,11 +307,15 @@ class Trainer:
             completed = self.step >= self.recipe.steps
             facts = {"step": self.step, "steps": self.recipe.steps, "completed": completed}
             self.folder.write_json(STATUS, {**facts, **progress, "bad_images": len(self.bad.messages)})
+        if self.logs:
+            self.logs.saved(self.step, self.folder.weights("last"))
         self.runtime.wait()
 
-    def close(self) -> None:
-        """Tell the trackers that the run has stopped, and let others into the folder."""
-        if self.logs:
+    def close(self, error: Exception | None = None) -> None:
+        """Tell the trackers that the run has stopped, or what ended it, and let others into the folder."""
+        if self.logs and error:
+            self.logs.fail(self.step, error)
+        elif self.logs:
             self.logs.finish(self.step, self.step >= self.recipe.steps)
         if self._lock:
             self._lock.release()
