@@ -34,9 +34,10 @@ from restorekit.engine.feed.batches import Feed, Share
 from restorekit.engine.feed.references import referencer_of
 from restorekit.engine.runtime import Runtime
 from restorekit.engine.step.engine import Engine
-from restorekit.engine.step.task import RecipeTask, build_generator, size_rule_of
-from restorekit.interface import Batch, Output
+from restorekit.engine.step.task import RecipeTask
+from restorekit.interface import Batch, Output, SizeRule
 from restorekit.metrics.quality import PSNR
+from restorekit.networks import build_generator
 from restorekit.padding import pad_to_rule
 from restorekit.plugin.registry import registry
 from restorekit.recipe import Recipe, apply_overrides
@@ -130,7 +131,7 @@ def feeding(recipe: Recipe) -> float:
     """Return the samples per second that the data pipeline delivers, decoded images (and references) being cached."""
     task, pairs = RecipeTask(recipe), resolve("raindrop@builtin")
     referencer = referencer_of(task.prior, torch.device("cpu"))
-    feed = Feed(CropSource(pairs, recipe.data, size_rule_of(task.networks["generator"]), referencer), 0, Share())
+    feed = Feed(CropSource(pairs, recipe.data, SizeRule.of(task.networks["generator"]), referencer), 0, Share())
     first = math.ceil(len(pairs) / recipe.data.batch)
     for batch in feed.batches(0, first):  # an epoch fills the cache
         augment(batch, recipe.data)
@@ -144,7 +145,7 @@ def inference(recipe: Recipe, device: torch.device, precision: str, repeats: int
     """Return the images per second at 720x480: plain float32, the restorer's way, and compiled."""
     image = torch.rand(1, 3, HEIGHT, WIDTH, device=device)
     network = build_generator(recipe).to(device).eval()
-    padded, _ = pad_to_rule(image, size_rule_of(network))
+    padded, _ = pad_to_rule(image, SizeRule.of(network))
     packed = padded.contiguous(memory_format=torch.channels_last)
     packed_network = copy.deepcopy(network).to(memory_format=torch.channels_last)
     compiled_network = copy.deepcopy(packed_network)

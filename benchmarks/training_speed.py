@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from restorekit.engine.step.task import build_generator, size_rule_of
-from restorekit.interface import Output
+from restorekit.interface import Output, SizeRule
+from restorekit.networks import build_generator
 from restorekit.plugin.registry import Component, registry
 from restorekit.recipe import Recipe
 from restorekit.recipe.check import model_recipe
@@ -84,7 +84,7 @@ def measure(recipe: Recipe, way: Way, crop: int, batch: int) -> tuple[float, flo
     """Return crops and floating-point operations per second of forward and backward."""
     torch.set_num_threads(way.cores)
     network = build_generator(recipe).to(memory_format=torch.channels_last)
-    side = size_rule_of(network).padded(crop)
+    side = SizeRule.of(network).padded(crop)
     images = torch.rand(batch, 3, side, side).contiguous(memory_format=torch.channels_last)
     with FlopCounterMode(display=False) as counter:
         _step(network, images, way.precision)

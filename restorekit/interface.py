@@ -26,6 +26,12 @@ class SizeRule:
     multiple: int = 1
     minimum: int = 1
 
+    @staticmethod
+    def of(network: object) -> SizeRule:
+        """Return the sizes that a generator accepts; any, if it states none."""
+        rule = getattr(network, "size_rule", None)
+        return rule if isinstance(rule, SizeRule) else SizeRule()
+
     def padded(self, size: int) -> int:
         """Return the smallest accepted size that is not below `size`."""
         return -(-max(size, self.minimum) // self.multiple) * self.multiple

@@ -9,15 +9,16 @@ import scipy.signal
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from restorekit.backbones import pretrained as backbones
+from restorekit.backbones.vgg import RELU_POSITIONS, VGG16Features
 from restorekit.errors import RecipeError, TrainingError, WeightsError
 from restorekit.interface import Batch, Judgement, LossInput, Output
 from restorekit.keyed import uniform
-from restorekit.losses import backbones
 from restorekit.losses.accuracy import accuracy
 from restorekit.losses.adversarial import Adversarial, Critic
 from restorekit.losses.contrastive import Contrastive
 from restorekit.losses.learned import LPIPSLoss
-from restorekit.losses.perceptual import RELU_POSITIONS, Perceptual, VGG16Features
+from restorekit.losses.perceptual import Perceptual
 from restorekit.losses.pixel import L1, MSE, Charbonnier, MaskedL1, PSNRLoss, References
 from restorekit.losses.structure import Edge, SSIMLoss
 

@@ -11,9 +11,10 @@ import torch
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from restorekit.backbones import pretrained as backbones
+from restorekit.backbones.lpips_network import MINIMUM
 from restorekit.errors import ImageError, RecipeError, UnknownNameError, WeightsError
-from restorekit.losses import backbones
-from restorekit.metrics.learned import LPIPS, MINIMUM
+from restorekit.metrics.learned import LPIPS
 from restorekit.metrics.protocols import PROTOCOLS, levels, planes
 from restorekit.metrics.quality import PSNR, SSIM, score_image
 

@@ -21,9 +21,9 @@ from restorekit.cli.train import _start as start_of
 from restorekit.cli.weights import command
 from restorekit.data.sets import resolve
 from restorekit.devices import pick_precision
-from restorekit.engine.step.task import build_generator
 from restorekit.errors import PluginError, UnknownNameError, WeightsError
 from restorekit.metrics.quality import PSNR
+from restorekit.networks import build_generator
 from restorekit.plugin.discovery import Plugin
 from restorekit.plugin.entry import Entry
 from restorekit.plugin.registry import Component, registry

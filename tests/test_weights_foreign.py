@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 
 import restorekit
 from restorekit.cli.weights import command
-from restorekit.engine.step.task import build_generator
 from restorekit.errors import WeightsError
+from restorekit.networks import build_generator
 from restorekit.plugin.registry import registry
 from restorekit.recipe import apply_overrides
 from restorekit.recipe.check import model_recipe

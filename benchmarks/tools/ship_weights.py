@@ -55,7 +55,7 @@ DATA_LICENCES = {
 
 
 def _build(recipe: Recipe) -> nn.Module:
-    from restorekit.engine.step.task import build_generator
+    from restorekit.networks import build_generator
 
     return build_generator(recipe)
 

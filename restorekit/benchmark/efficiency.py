@@ -48,7 +48,7 @@ def macs(network: nn.Module, height: int, width: int) -> int:
     """
     import torch
 
-    rule = getattr(network, "size_rule", None) or SizeRule()
+    rule = SizeRule.of(network)
     shape = (1, 3, rule.padded(height), rule.padded(width))
     try:
         return _count(copy.deepcopy(network).to("meta"), torch.empty(shape, device="meta"))
@@ -156,7 +156,7 @@ def _batch_call(restorer: Any, image: Tensor, batch: int) -> Callable[[], Any]:
     from restorekit.devices import autocast
     from restorekit.padding import pad_to_rule
 
-    padded, _ = pad_to_rule(image, getattr(restorer.generator, "size_rule", None) or SizeRule())
+    padded, _ = pad_to_rule(image, SizeRule.of(restorer.generator))
     images = padded.repeat(batch, 1, 1, 1).to(memory_format=torch.channels_last)
 
     def call() -> None:

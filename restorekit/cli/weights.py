@@ -120,7 +120,7 @@ def import_foreign(
     torch.compile and Lightning are taken off.
     """
     from restorekit.engine.run.checkpoint import write_atomically
-    from restorekit.engine.step.task import build_generator
+    from restorekit.networks import build_generator
     from restorekit.recipe import apply_overrides
     from restorekit.recipe.check import model_recipe
     from restorekit.weights.files import save_weights

@@ -123,7 +123,7 @@ def _adapts(model: str, learns: bool) -> str:
 
 
 def _facts(restorer: Restorer, network: nn.Module) -> Facts:
-    rule = getattr(network, "size_rule", None) or SizeRule()
+    rule = SizeRule.of(network)
     info = restorer.info
     return Facts(
         model=info.model,

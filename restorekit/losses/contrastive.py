@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from restorekit.backbones.pretrained import FrozenHolder
+from restorekit.backbones.vgg import VGG16Features
 from restorekit.errors import RecipeError
 from restorekit.interface import LossInput
 from restorekit.losses._inputs import clean_of
-from restorekit.losses.backbones import FrozenHolder
-from restorekit.losses.perceptual import VGG16Features
 
 _EPS = 1e-6
 _VGG_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")

@@ -6,10 +6,10 @@ from typing import Any
 
 from torch import Tensor
 
+from restorekit.backbones.lpips_network import build_lpips, check_size
+from restorekit.backbones.pretrained import FrozenHolder
 from restorekit.interface import LossInput
 from restorekit.losses._inputs import clean_of
-from restorekit.losses.backbones import FrozenHolder
-from restorekit.metrics.learned import build_lpips, check_size
 
 
 class LPIPSLoss(FrozenHolder):

@@ -26,7 +26,7 @@ class Blended(nn.Module):
         super().__init__()
         self.network = network
         self.strength = strength
-        self.size_rule = getattr(network, "size_rule", None) or SizeRule()
+        self.size_rule = SizeRule.of(network)
 
     def forward(self, degraded: Tensor) -> Output:
         """Restore [B, 3, H, W] in [0, 1]."""

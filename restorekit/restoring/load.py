@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from restorekit.engine.adapt.learning import adapt
 from restorekit.engine.notices import notice_once
-from restorekit.engine.step.task import build_generator
 from restorekit.errors import WeightsError
+from restorekit.networks import build_generator
 from restorekit.plugin.registry import Component, registry
 from restorekit.recipe import Recipe
 from restorekit.recipe.check import model_recipe

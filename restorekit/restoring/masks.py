@@ -28,7 +28,7 @@ class MaskOf(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
-        self.size_rule = getattr(network, "size_rule", None) or SizeRule()
+        self.size_rule = SizeRule.of(network)
 
     def forward(self, degraded: Tensor) -> Tensor:
         """Return the mask of degraded [B, 3, H, W] in [0, 1]."""
@@ -38,7 +38,7 @@ class MaskOf(nn.Module):
 
 
 def _gives_mask(network: nn.Module, device: torch.device) -> bool:
-    side = (getattr(network, "size_rule", None) or SizeRule()).padded(_PROBE)
+    side = SizeRule.of(network).padded(_PROBE)
     with torch.inference_mode():
         extras = Output.of(network(torch.zeros(1, 3, side, side, device=device))).extras
     mask = extras.get("mask")

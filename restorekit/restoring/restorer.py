@@ -195,7 +195,7 @@ class BaseRestorer(ABC):
 
     def _run_network(self, network: Any, image: Tensor, precision: Precision) -> Tensor:
         """Run a network on [1, 3, H, W], padded to its rule, in tiles where needed."""
-        rule = getattr(network, "size_rule", None) or SizeRule()
+        rule = SizeRule.of(network)
         padded, crop = pad_to_rule(image, rule)
         fn = self._prepared(network, precision)
         sides = padded.shape[-2], padded.shape[-1]
@@ -207,7 +207,7 @@ class BaseRestorer(ABC):
 
     def _by_strips(self, network: Any, picture: Picture, precision: Precision) -> Picture:
         """Restore a large picture, of which only a row of tiles is in floating point at a time."""
-        rule = getattr(network, "size_rule", None) or SizeRule()
+        rule = SizeRule.of(network)
         fn = self._prepared(network, precision)
 
         def run(planes: Planes) -> Planes:

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 
 from restorekit.data.imageset import ImageSet, RawSample
 from restorekit.engine import Options, train
-from restorekit.engine.step.task import RecipeTask, build_generator, size_rule_of
+from restorekit.engine.step.task import RecipeTask
+from restorekit.interface import SizeRule
+from restorekit.networks import build_generator
 from restorekit.plugin.registry import registry
 from restorekit.recipe import Recipe
 from restorekit.recipe.model import merged
@@ -49,7 +51,7 @@ def _to_8_bit(images: Tensor) -> Tensor:
 
 def _small(recipe: Recipe, changes: Mapping[str, Any]) -> tuple[Recipe, int]:
     """Return the recipe for a very short run on small images as they are, and the side of those."""
-    side = size_rule_of(build_generator(recipe)).padded(_SIDE)
+    side = SizeRule.of(build_generator(recipe)).padded(_SIDE)
     small = {
         "data": {
             "crop": side,

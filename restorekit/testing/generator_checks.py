@@ -7,7 +7,7 @@ import torch
 from restorekit.interface import Output, SizeRule
 from restorekit.testing.check import CheckFailedError, Subject, for_kinds, require
 from restorekit.testing.probing import built, sample, size_problem, suggested_rule
-from restorekit.testing.samples import batch, rule_of, seeded, sizes_for
+from restorekit.testing.samples import batch, seeded, sizes_for
 
 
 @for_kinds("generator")
@@ -22,7 +22,7 @@ def check_keeps_any_size(subject: Subject) -> None:
     for height, width in sizes_for(network):
         problem = size_problem(subject, network, height, width)
         if problem is not None:
-            raise CheckFailedError(_wrong_size(subject, rule_of(network), height, width, problem)) from problem
+            raise CheckFailedError(_wrong_size(subject, SizeRule.of(network), height, width, problem)) from problem
 
 
 def _wrong_size(subject: Subject, stated: SizeRule, height: int, width: int, problem: Exception) -> str:
@@ -63,7 +63,7 @@ def check_is_not_clipped_in_training(subject: Subject) -> None:
 def check_restores_into_range(subject: Subject) -> None:
     """Clipped, as the restorer does it, its image is finite and in [0, 1]; unclipped it is no caricature."""
     network = built(subject).eval()
-    side = rule_of(network).padded(64)
+    side = SizeRule.of(network).padded(64)
     image = Output.of(network(batch(1, side, side).degraded)).image
     clipped = image.clamp(0, 1)
     require(bool(torch.isfinite(clipped).all()), "the clipped image has values that are not finite")

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from restorekit.interface import Batch, Judgement, LossInput, Output
+from restorekit.interface import Batch, Judgement, LossInput, Output, SizeRule
 from restorekit.plugin.entry import Kind
 from restorekit.plugin.registry import Component, registry
 from restorekit.testing.check import PLACE, CheckSkippedError, Subject
-from restorekit.testing.samples import batch, image, rule_of, seeded, tensors
+from restorekit.testing.samples import batch, image, seeded, tensors
 
 _FROM_DATA = frozenset({"clean", "mask", "references", "logits"})
 
@@ -91,7 +91,7 @@ def loss_cases(subject: Subject, height: int = 0, width: int = 0, count: int = 2
         raise CheckSkippedError(
             f"no installed network gives {', '.join(sorted(extras - given))}, which this loss needs"
         )
-    side = rule_of(generator.load()()).padded(64) if generator else 64
+    side = SizeRule.of(generator.load()()).padded(64) if generator else 64
     data = _data(needs, count, height or side, width or side)
     output = _generate(data, generator)
     if "logits" not in needs and discriminator is None:

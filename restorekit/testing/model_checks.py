@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from restorekit.devices import pick_precision
-from restorekit.engine.step.task import RecipeTask, build_generator, size_rule_of
+from restorekit.engine.step.task import RecipeTask
 from restorekit.errors import RecipeError, WeightsError
-from restorekit.interface import Batch, Output
+from restorekit.interface import Batch, Output, SizeRule
+from restorekit.networks import build_generator
 from restorekit.plugin.registry import create, registry
 from restorekit.recipe import Recipe, from_toml, to_toml
 from restorekit.recipe.check import check_recipe, model_recipe
@@ -50,7 +51,7 @@ def _available(name: str, term: dict[str, Any]) -> bool:
 
 def small_batch(recipe: Recipe, task: RecipeTask, count: int = 2) -> Batch:
     """Return a small batch for the recipe; references are made up where a prior looks at whole images."""
-    side = size_rule_of(task.networks["generator"]).padded(64)
+    side = SizeRule.of(task.networks["generator"]).padded(64)
     data = batch(count, side, side)
     if getattr(task.prior, "per_image", False):
         assert data.clean is not None
@@ -165,7 +166,7 @@ def check_restores_odd_sizes(subject: Subject) -> None:
     """An untrained network restores a picture of odd size, padded to its rule, to finite values in [0, 1]."""
     recipe = runnable_recipe(subject)
     network = build_generator(recipe).eval().to(subject.device)
-    rule = size_rule_of(network)
+    rule = SizeRule.of(network)
     degraded = batch(1, rule.padded(37), rule.padded(61)).degraded
     restored = Output.of(network(degraded)).image[..., :37, :61].clamp(0, 1)
     require(tuple(restored.shape) == (1, 3, 37, 61), f"its image has the shape {tuple(restored.shape)}")

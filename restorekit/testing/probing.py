@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from restorekit.interface import Judgement, Output, SizeRule
 from restorekit.testing.check import CheckFailedError, Subject, require
-from restorekit.testing.samples import SIZES, batch, rule_of, seeded, tensors
+from restorekit.testing.samples import SIZES, batch, seeded, tensors
 
 Network = Callable[[Tensor], dict[str, Any]]
 
@@ -65,7 +65,7 @@ def sample(subject: Subject, network: nn.Module, count: int = 2) -> Tensor:
 
 
 def _sides(subject: Subject, network: nn.Module) -> tuple[int, ...]:
-    return (rule_of(network).padded(64),) if subject.kind == "generator" else (64, 128, 256)
+    return (SizeRule.of(network).padded(64),) if subject.kind == "generator" else (64, 128, 256)
 
 
 def _unfit(sides: tuple[int, ...], problem: Exception | None) -> CheckFailedError:

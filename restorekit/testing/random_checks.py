@@ -8,9 +8,10 @@ from collections.abc import Callable, Hashable
 import numpy as np
 import torch
 
+from restorekit.interface import SizeRule
 from restorekit.testing.check import PLACE, Subject, for_kinds, require
 from restorekit.testing.loss_checks import working
-from restorekit.testing.samples import batch, image, rule_of
+from restorekit.testing.samples import batch, image
 
 _SIDE = 64
 
@@ -27,7 +28,7 @@ def _use(subject: Subject) -> None:
     elif subject.kind == "prior":
         component(batch(1, _SIDE, _SIDE))
     else:
-        side = rule_of(component).padded(_SIDE if subject.kind == "generator" else 256)
+        side = SizeRule.of(component).padded(_SIDE if subject.kind == "generator" else 256)
         images = batch(2, side, side)
         arguments = (images.degraded,) if subject.kind == "generator" else (images.clean, images.degraded)
         component(*arguments)

@@ -60,15 +60,9 @@ def seeded(seed: int = 0) -> Iterator[None]:
         yield
 
 
-def rule_of(network: nn.Module) -> SizeRule:
-    """Return the sizes that a network accepts: any size when it states none."""
-    rule = getattr(network, "size_rule", None)
-    return rule if isinstance(rule, SizeRule) else SizeRule()
-
-
 def sizes_for(network: nn.Module) -> list[tuple[int, int]]:
     """Return sizes that the network says it accepts, made of `SIZES` and of its smallest."""
-    rule = rule_of(network)
+    rule = SizeRule.of(network)
     found = [(rule.padded(h), rule.padded(w)) for h, w in SIZES]
     return list(dict.fromkeys([*found, (rule.padded(rule.minimum), rule.padded(rule.minimum))]))
 

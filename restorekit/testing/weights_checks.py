@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from restorekit.data.imageset import builtin_set
-from restorekit.engine.step.task import build_generator, size_rule_of
 from restorekit.errors import DataError, WeightsError
-from restorekit.interface import Output
+from restorekit.interface import Output, SizeRule
+from restorekit.networks import build_generator
 from restorekit.padding import pad_to_rule
 from restorekit.plugin.registry import registry
 from restorekit.recipe.check import model_recipe
@@ -61,7 +61,7 @@ def check_weights_load(subject: Subject) -> None:
 
 @torch.no_grad()
 def _restored(network: nn.Module, degraded: Tensor) -> Tensor:
-    padded, crop = pad_to_rule(degraded.to(PLACE.get()), size_rule_of(network))
+    padded, crop = pad_to_rule(degraded.to(PLACE.get()), SizeRule.of(network))
     return crop(Output.of(network(padded)).image.clamp(0, 1)).cpu()
 
 

@@ -26,7 +26,7 @@ from restorekit.engine.feed.batches import Feed, Share
 from restorekit.engine.feed.references import referencer_of
 from restorekit.engine.runtime import Runtime
 from restorekit.engine.step.engine import Engine
-from restorekit.engine.step.task import size_rule_of
+from restorekit.interface import SizeRule
 from restorekit.plugin.registry import registry
 from restorekit.recipe import Recipe, apply_overrides
 from restorekit.recipe.check import model_recipe
@@ -151,7 +151,7 @@ class Lab:
         engine = self.engine(recipe)
         referencer = referencer_of(engine.task.prior, engine.runtime.device)
         chosen = images or self.images(paired=not recipe.name.startswith("rain2avoid"))
-        source = CropSource(chosen, recipe.data, size_rule_of(engine.generator), referencer)
+        source = CropSource(chosen, recipe.data, SizeRule.of(engine.generator), referencer)
         return Feed(source, recipe.seed, share or Share())
 
     def interrupt_in_evaluation(self, recipe: Recipe, run: Path, validation: ImageSet) -> RunResult:

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from restorekit import networks
 from restorekit.engine.feed.references import referencer_of
-from restorekit.engine.step import task as tasks
-from restorekit.engine.step.task import RecipeTask, build_generator
+from restorekit.engine.step.task import RecipeTask
 from restorekit.engine.step.update import build_optimizer
 from restorekit.errors import PluginError, RecipeError
 from restorekit.interface import Batch, Output
+from restorekit.networks import build_generator
 from restorekit.plugin.registry import registry
 from restorekit.recipe import apply_overrides
 from restorekit.recipe.check import check_recipe
@@ -61,7 +62,7 @@ def test_a_prior_gives_a_batch(lab):
 
 
 def test_a_network_is_a_module(lab, monkeypatch):
-    monkeypatch.setattr(tasks, "create", lambda kind, name, **settings: dict)
+    monkeypatch.setattr(networks, "create", lambda kind, name, **settings: dict)
     with pytest.raises(PluginError, match=r"generator 'remaen' is built as a type; .* torch\.nn\.Module"):
         build_generator(lab.recipe("remaen"))
 

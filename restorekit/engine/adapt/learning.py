@@ -19,7 +19,6 @@ from restorekit.engine.feed.references import referencer_of
 from restorekit.engine.notices import notice_once
 from restorekit.engine.runtime import Runtime
 from restorekit.engine.step.engine import Engine
-from restorekit.engine.step.task import size_rule_of
 from restorekit.errors import RecipeError
 from restorekit.interface import Batch, SizeRule
 from restorekit.plugin.registry import create
@@ -141,7 +140,7 @@ def adapt(
 def _learn(recipe: Recipe, image: Tensor, runtime: Runtime, steps: int | None, clock: _Clock) -> nn.Module | Tensor:
     wanted = _adapt_of(recipe)
     engine = Engine(_single_image_recipe(recipe, steps, 0), runtime)
-    rule = size_rule_of(engine.generator)
+    rule = SizeRule.of(engine.generator)
     side = _crop_side(image, wanted.pixels, rule)
     single = _single_image_recipe(recipe, steps, side)
     pixels, view = _pixels(image), View(image, side, rule, runtime)

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from restorekit.contracts import expect
 from restorekit.data.crops import Pixels, Referencer
 from restorekit.engine.feed.order import sample_key
-from restorekit.engine.step.contracts import expect
-from restorekit.engine.step.task import per_image_prior
 from restorekit.errors import PluginError
 from restorekit.interface import Batch
+from restorekit.networks import per_image_prior
 
 
 def referencer_of(prior: nn.Module | None, device: torch.device) -> Referencer | None:

@@ -15,9 +15,8 @@ from restorekit.data.synthesis import synthesize
 from restorekit.engine.feed.badimages import BadImages
 from restorekit.engine.feed.order import sample_key, step_seed
 from restorekit.engine.runtime import Runtime
-from restorekit.engine.step.task import size_rule_of
 from restorekit.errors import DataError
-from restorekit.interface import Output
+from restorekit.interface import Output, SizeRule
 from restorekit.metrics.quality import PSNR, SSIM
 from restorekit.padding import pad_to_rule
 from restorekit.recipe import Recipe
@@ -54,7 +53,7 @@ def _pair(images: ImageSet, index: int, recipe: Recipe) -> tuple[str, Tensor, Te
 @torch.no_grad()
 def restore_plain(network: nn.Module, degraded: Tensor, runtime: Runtime) -> Tensor:
     """Return the restored image [1, 3, H, W] float32 in [0, 1], on the device."""
-    padded, crop = pad_to_rule(degraded.to(runtime.device), size_rule_of(network))
+    padded, crop = pad_to_rule(degraded.to(runtime.device), SizeRule.of(network))
     with runtime.autocast():
         output = Output.of(network(padded.contiguous(memory_format=torch.channels_last)))
     return crop(output.image.float()).clamp(0, 1)

@@ -30,7 +30,6 @@ from restorekit.engine.runtime import Runtime
 from restorekit.engine.step.engine import Engine
 from restorekit.engine.step.nonfinite import Trouble
 from restorekit.engine.step.replay import find_culprit
-from restorekit.engine.step.task import size_rule_of
 from restorekit.errors import DataError, RecipeError, TrainingError
 from restorekit.interface import SizeRule
 from restorekit.plugin.hooks import Hooks
@@ -112,7 +111,7 @@ class Trainer:
         self._lock = self.folder.open(self.recipe, facts)
 
     def _feed(self, images: ImageSet) -> Feed:
-        rule = size_rule_of(self.engine.generator)
+        rule = SizeRule.of(self.engine.generator)
         self._check_crop(rule)
         referencer = referencer_of(self.engine.task.prior, self.runtime.device)
         if referencer:

@@ -9,9 +9,10 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from restorekit.engine.step.contracts import built, expect, restored, scalar
-from restorekit.interface import Batch, Judgement, LossInput, Output, SizeRule
+from restorekit.contracts import expect, restored, scalar
+from restorekit.interface import Batch, Judgement, LossInput, Output
 from restorekit.losses.accuracy import accuracy
+from restorekit.networks import build_discriminator, build_generator, per_image_prior
 from restorekit.plugin.registry import create
 from restorekit.recipe import Recipe
 from restorekit.recipe.parts import Optim, Phase, Term
@@ -51,38 +52,10 @@ class Task(Protocol):
         """Return the loss terms of `phase`, and further scalars worth logging."""
 
 
-def size_rule_of(network: nn.Module) -> SizeRule:
-    """Return the sizes that a generator accepts; any, if it states none."""
-    rule = getattr(network, "size_rule", None)
-    return rule if isinstance(rule, SizeRule) else SizeRule()
-
-
-def build_generator(recipe: Recipe) -> nn.Module:
-    """Return the recipe's generator, initialised under the recipe's seed."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
-        network = create("generator", recipe.generator.name, **recipe.generator.settings)
-    return built(network, f"generator {recipe.generator.name!r}")
-
-
-def _build_discriminator(recipe: Recipe) -> nn.Module | None:
-    if recipe.discriminator is None:
-        return None
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed + 1)
-        network = create("discriminator", recipe.discriminator.name, **recipe.discriminator.settings)
-    return built(network, f"discriminator {recipe.discriminator.name!r}")
-
-
 def _build_losses(terms: Mapping[str, Term]) -> dict[str, tuple[float, nn.Module]]:
     """Return the losses that count; one of weight 0 is not built, so that what it needs may be absent."""
     wanted = {name: term for name, term in terms.items() if term.weight}
     return {name: (term.weight, create("loss", name, **term.settings)) for name, term in wanted.items()}
-
-
-def per_image_prior(prior: nn.Module | None) -> bool:
-    """Whether the prior looks at a whole image once (attribute ``per_image``) and not at each batch."""
-    return bool(getattr(prior, "per_image", False))
 
 
 class RecipeTask:
@@ -91,7 +64,7 @@ class RecipeTask:
     def __init__(self, recipe: Recipe) -> None:
         self.networks: dict[str, nn.Module] = {"generator": build_generator(recipe)}
         phases = [TaskPhase("generator", "generator", recipe.phases.generator, recipe.optim.generator)]
-        discriminator = _build_discriminator(recipe)
+        discriminator = build_discriminator(recipe)
         if discriminator is not None:
             self.networks["discriminator"] = discriminator
             timing, optim = recipe.phases.discriminator, recipe.optim.discriminator

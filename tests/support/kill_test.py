@@ -1,6 +1,6 @@
 """Kill training with SIGKILL at random moments, and see that nothing but unsaved work is lost.
 
-    python benchmarks/kill_test.py --kills 50
+    python tests/support/kill_test.py --kills 50
 
 A small recipe trains on made-up images and saves often. A process is killed, another one goes on in the same
 folder, and so forth. After each kill the newest checkpoint must be readable and not older than the last step

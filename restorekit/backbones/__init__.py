@@ -1,0 +1,1 @@
+"""Pretrained networks that losses and metrics look through."""

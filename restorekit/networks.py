@@ -1,0 +1,33 @@
+"""A recipe's networks, built."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from restorekit.contracts import built
+from restorekit.plugin.registry import create
+from restorekit.recipe import Recipe
+
+
+def build_generator(recipe: Recipe) -> nn.Module:
+    """Return the recipe's generator, initialised under the recipe's seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        network = create("generator", recipe.generator.name, **recipe.generator.settings)
+    return built(network, f"generator {recipe.generator.name!r}")
+
+
+def build_discriminator(recipe: Recipe) -> nn.Module | None:
+    """Return the recipe's discriminator, initialised under the recipe's seed; None without one."""
+    if recipe.discriminator is None:
+        return None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed + 1)
+        network = create("discriminator", recipe.discriminator.name, **recipe.discriminator.settings)
+    return built(network, f"discriminator {recipe.discriminator.name!r}")
+
+
+def per_image_prior(prior: nn.Module | None) -> bool:
+    """Whether the prior looks at a whole image once (attribute ``per_image``) and not at each batch."""
+    return bool(getattr(prior, "per_image", False))
