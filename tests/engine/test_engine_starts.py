@@ -13,6 +13,7 @@ from torch import nn
 
 from restorekit.data.augment import augment
 from restorekit.engine import Options
+from restorekit.engine.run import trainer as trainer_module
 from restorekit.engine.run.preflight import preflight
 from restorekit.engine.run.trainer import Trainer
 from restorekit.engine.step.update import build_optimizer
@@ -38,6 +39,39 @@ def test_a_crop_that_the_network_cannot_take_is_refused(lab, tmp_path: Path):
     recipe = lab.recipe("pix2pix", "data.crop=100")
     with pytest.raises(RecipeError, match=r"data\.crop is 100; generator 'pix2pix' takes multiples of 64.*crop=128"):
         lab.train(recipe, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("model", "wrong", "mended"),
+    [("pix2pix", "data.crop=60", "data.crop=64"), ("remaen", 'frozen=["nowhere"]', "frozen=[]")],
+)
+def test_a_run_that_cannot_start_leaves_nothing_and_starts_once_it_is_mended(lab, tmp_path: Path, model, wrong, mended):
+    """The folder was claimed before the network was looked at, so that the advice led to "a run of another recipe"."""
+    run = tmp_path / "run"
+    with pytest.raises(RecipeError):
+        Trainer(lab.recipe(model, "steps=1", wrong), lab.images(), None, run, CPU)
+    assert not run.exists()
+    Trainer(lab.recipe(model, "steps=1", mended), lab.images(), None, run, CPU).close()
+    assert (run / "recipe.toml").exists()
+
+
+def test_a_run_that_fails_behind_the_claim_gives_its_folder_back(lab, tmp_path: Path, monkeypatch):
+    def broken(*given: object) -> None:
+        raise OSError("no space left")
+
+    recipe, run = lab.recipe("remaen", "steps=1"), tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer_module, "Logs", broken)
+        with pytest.raises(OSError, match="no space left"):
+            Trainer(recipe, lab.images(), None, run, CPU)
+    assert not run.exists()
+    Trainer(recipe, lab.images(), None, run, CPU).close()
+    with monkeypatch.context() as patch:  # a folder with a run in it is only let go
+        patch.setattr(trainer_module, "Logs", broken)
+        with pytest.raises(OSError, match="no space left"):
+            Trainer(recipe, lab.images(), None, run, CPU)
+    assert (run / "recipe.toml").exists()
+    Trainer(recipe, lab.images(), None, run, CPU).close()
 
 
 def test_references_get_brighter_with_their_image():

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from restorekit.engine.run.folder import trainer as trainer_module
+from restorekit.engine.run import trainer as trainer_module
 from restorekit.engine.run.remedies import MASKED_IN_A_ROW, ROLLBACKS, SKIPS, action_for
 from restorekit.engine.step.nonfinite import Trouble
 from restorekit.errors import TrainingError

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import shutil
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,38 @@ RECIPE, FACTS, STATUS, LOCK = "recipe.toml", "run.json", "status.json", ".lock"
 TRACKERS = "track.json"
 
 
+@dataclass
+class Progress:
+    """What a run remembers beside its networks. `best`: the best value of each validation metric so far.
+
+    `seconds`: of training. `evaluated`: the last step that was evaluated. `rollbacks`: how often it went back.
+    """
+
+    best: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    evaluated: int = -1
+    rollbacks: int = 0
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A run folder that this process trains in. `fresh`: it was empty before."""
+
+    path: Path
+    lock: FileLock
+    fresh: bool
+
+    def release(self) -> None:
+        """Let others in."""
+        self.lock.release()
+
+    def withdraw(self) -> None:
+        """Let others in, and take away what a run that cannot start has written."""
+        self.lock.release()
+        if self.fresh:
+            shutil.rmtree(self.path)
+
+
 def _of_a_start(path: Path) -> bool:
     """Whether a file is what a run that was killed while it started has left."""
     return path.name == FACTS or path.name.endswith(".part")
@@ -43,17 +76,17 @@ class RunFolder:
         """Where the opaque states for resuming are."""
         return self.path / "checkpoints"
 
-    def open(self, recipe: Recipe, facts: dict[str, Any]) -> FileLock:
-        """Start the folder, or check that the same run is to go on in it; return the lock that keeps others out.
+    def open(self, recipe: Recipe, facts: dict[str, Any]) -> Claim:
+        """Start the folder, or check that the same run is to go on in it; keeps others out.
 
         Raises `TrainingError` listing the fields that differ, or when the folder cannot be used, or is in use.
         """
         known = self.path / RECIPE
         if known.exists():
             self._same(read_recipe_file(known), recipe, facts)
-            lock = self._lock()
+            claim = Claim(self.path, self._lock(), fresh=False)
             remove_leftovers(self.path)
-            return lock
+            return claim
         if self.path.exists() and not self.path.is_dir():
             raise TrainingError(f"{self.path} is a file; give a folder with -o")
         if self.path.exists() and any(not _of_a_start(p) for p in self.path.iterdir()):
@@ -62,7 +95,7 @@ class RunFolder:
             )
         self.write_json(FACTS, facts)  # first: the recipe is what marks a folder as a run
         write_atomically(known, lambda beside: beside.write_text(to_toml(recipe), encoding="utf-8"))
-        return self._lock()
+        return Claim(self.path, self._lock(), fresh=True)
 
     def _lock(self) -> FileLock:
         lock = FileLock(self.path / LOCK)
@@ -115,19 +148,19 @@ class RunFolder:
         write_atomically(path, lambda beside: save_weights(beside, network, recipe, facts))
         return path
 
-    def save(self, step: int, engine: Engine, progress: dict[str, Any], *, main: bool) -> None:
+    def save(self, step: int, engine: Engine, progress: Progress, *, main: bool) -> None:
         """Write a checkpoint and the last weights; every process takes part, the main one writes."""
         state = engine.state_dict()
         if main:
-            save_checkpoint(self.checkpoints, step, {"engine": state, "progress": progress})
+            save_checkpoint(self.checkpoints, step, {"engine": state, "progress": asdict(progress)})
             self.save_weights("last", engine.best_generator, engine.recipe, {"restorekit.step": str(step)})
 
-    def resume(self, engine: Engine) -> tuple[int, dict[str, Any]]:
-        """Load the main process's newest checkpoint; returns its step and progress, (0, {}) without one."""
+    def resume(self, engine: Engine) -> tuple[int, Progress]:
+        """Load the main process's newest checkpoint; returns its step and progress, those of a start without one."""
         runtime = engine.runtime
         place = torch.device("cpu") if runtime.many else runtime.device  # from where it can be sent to any process
         state = runtime.from_main(lambda: load_checkpoint(self.checkpoints, place))
         if state is None:
-            return 0, {}
+            return 0, Progress()
         engine.load_state_dict(state["engine"])
-        return int(state["step"]), dict(state["progress"])
+        return int(state["step"]), Progress(**state["progress"])

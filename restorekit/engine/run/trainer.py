@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
-from filelock import FileLock
-
 from restorekit.data.crops import CropSource
 from restorekit.data.imageset import ImageSet
-from restorekit.devices import device_name
 from restorekit.engine.feed.badimages import BadImages
 from restorekit.engine.feed.batches import Feed
 from restorekit.engine.feed.order import sample_key
 from restorekit.engine.feed.references import referencer_of
 from restorekit.engine.notices import notice
 from restorekit.engine.run.evaluation import evaluate
-from restorekit.engine.run.folder import IDENTITY, STATUS, RunFolder
+from restorekit.engine.run.fitting import brings_masks, check_crop, check_degraded_first, run_facts
+from restorekit.engine.run.folder import IDENTITY, STATUS, Claim, RunFolder
 from restorekit.engine.run.logs import Logs
 from restorekit.engine.run.options import OnStep, Options, RunResult
 from restorekit.engine.run.pictures import save_curves, save_samples
@@ -30,15 +29,13 @@ from restorekit.engine.runtime import Runtime
 from restorekit.engine.step.engine import Engine
 from restorekit.engine.step.nonfinite import Trouble
 from restorekit.engine.step.replay import find_culprit
-from restorekit.errors import DataError, RecipeError, TrainingError
+from restorekit.errors import TrainingError
 from restorekit.interface import SizeRule
 from restorekit.plugin.hooks import Hooks
 from restorekit.plugin.registry import registry
 from restorekit.recipe import Recipe
 from restorekit.recipe.check import check_recipe
 from restorekit.recipe.model import flatten
-from restorekit.version import __version__
-from restorekit.weights.manifest import file_sha256
 
 COMPILE_STEPS = 2000  # below this, compiling costs more than it saves
 _SALT = 2**40  # sample numbers that no run reaches
@@ -57,44 +54,27 @@ def _timed(items: Iterator[Item]) -> Iterator[tuple[float, Item]]:
         yield time.monotonic() - started, item
 
 
-def _brings_masks(images: ImageSet) -> bool:
-    try:
-        return images.read(0).mask is not None
-    except DataError:  # said when it is its turn
-        return False
-
-
 class Trainer:
     """Trains one recipe in one run folder; `run` goes on from the newest checkpoint in it."""
 
     def __init__(
         self, recipe: Recipe, images: ImageSet, validation: ImageSet | None, run: Path, options: Options
     ) -> None:
-        check_recipe(recipe, registry(), paired=images.paired, masks=_brings_masks(images))
+        check_recipe(recipe, registry(), paired=images.paired, masks=brings_masks(images))
         self.recipe, self.validation, self.options = recipe, validation, options
         self.runtime = Runtime(options.device, recipe.precision)
         self.runtime.check_batch(recipe.data.batch, recipe.accumulate)
-        self.folder = RunFolder(run)
-        self._lock: FileLock | None = None  # on the main process, until `close`
-        self._open(self._facts(images))
+        facts = run_facts(images, validation, options.init, self.runtime)
+        self.runtime.check_alike(flatten({"recipe": recipe.plain(), **{key: facts[key] for key in IDENTITY}}))
         self.engine = Engine(recipe, self.runtime, compiled=self._compiled())
         self.bad = BadImages(options.on_bad_image, len(images))
         self.feed = self._feed(images)
-        self.step, progress = self.folder.resume(self.engine)
-        self.best: dict[str, float] = progress.get("best", {})
-        self.seconds: float = progress.get("seconds", 0.0)
-        self.evaluated: int = progress.get("evaluated", -1)
-        self.rollbacks: int = progress.get("rollbacks", 0)
-        self._salt()
-        if self.step == 0 and options.init:
-            warn_of_start(options.init, self.engine.generator, self.engine.start_from(options.init))
-        if self.step == 0 and self.runtime.main:
-            warn_of_batch(recipe, images)
-            warn_of_splitting(recipe, self.engine.task.networks, self.runtime.share.world)
-            warn_of_leaks(images, validation)
-        self.logs = self._logs() if self.runtime.main else None
-        self.profiler = Profiler(run / "trace.json", self.runtime.device) if self._profiled() else None
+        anew = self.engine.start_from(options.init) if options.init else []
         self._stop = StopRequest()
+        self.folder = RunFolder(run)
+        self._claim: Claim | None = None  # on the main process, until `close`
+        self.runtime.from_main(lambda: self._open(facts))  # every process raises what that one meets
+        self._start(images, anew)
 
     def _logs(self) -> Logs:
         chosen = self.folder.trackers(self.options.track)
@@ -102,55 +82,40 @@ class Trainer:
         return Logs(self.folder.path, hooks, self.recipe.plain(), self.step)
 
     def _open(self, facts: dict[str, Any]) -> None:
-        """Open the run folder on the main process; every process raises what that one meets."""
-        known = {key: facts[key] for key in IDENTITY}
-        self.runtime.check_alike(flatten({"recipe": self.recipe.plain(), **known}))
-        self.runtime.from_main(lambda: self._claim(facts))
+        self._claim = self.folder.open(self.recipe, facts)
 
-    def _claim(self, facts: dict[str, Any]) -> None:
-        self._lock = self.folder.open(self.recipe, facts)
+    def _start(self, images: ImageSet, anew: list[str]) -> None:
+        """Begin; a run that cannot leaves no lock and no folder."""
+        try:
+            self._begin(images, anew)
+        except BaseException:
+            if self._claim:
+                self._claim.withdraw()
+            raise
+
+    def _begin(self, images: ImageSet, anew: list[str]) -> None:
+        """Go on from the newest checkpoint, or warn of what may go wrong; `anew`: tensors that `init` does not have."""
+        self.step, self.progress = self.folder.resume(self.engine)
+        self._salt()
+        if self.step == 0 and self.options.init:
+            warn_of_start(self.options.init, self.engine.generator, anew)
+        if self.step == 0 and self.runtime.main:
+            warn_of_batch(self.recipe, images)
+            warn_of_splitting(self.recipe, self.engine.task.networks, self.runtime.share.world)
+            warn_of_leaks(images, self.validation)
+        self.logs = self._logs() if self.runtime.main else None
+        trace = self.folder.path / "trace.json"
+        self.profiler = Profiler(trace, self.runtime.device) if self._profiled() else None
 
     def _feed(self, images: ImageSet) -> Feed:
         rule = SizeRule.of(self.engine.generator)
-        self._check_crop(rule)
+        check_crop(self.recipe, rule)
         referencer = referencer_of(self.engine.task.prior, self.runtime.device)
         if referencer:
-            self._check_degraded_first()
+            check_degraded_first(self.recipe)
         source = CropSource(images, self.recipe.data, rule, referencer)
         pin = self.runtime.device.type == "cuda"
         return Feed(source, self.recipe.seed, self.runtime.share, bad=self.bad, pin=pin)
-
-    def _check_degraded_first(self) -> None:
-        data = self.recipe.data
-        late = "data.synthesis" if data.synthesis else "data.augment.drops" if data.augment.drops else ""
-        if late:
-            raise RecipeError(
-                f"{late} degrades crops, and the prior of {self.recipe.name!r} looks at whole images before that: it"
-                " would see the clean ones. Write degraded images first, with `restorekit data synthesize`, and train"
-                f" on their folder, with {late} left out"
-            )
-
-    def _check_crop(self, rule: SizeRule) -> None:
-        side = self.recipe.data.crop
-        if side and rule.padded(side) != side:
-            raise RecipeError(
-                f"data.crop is {side}; generator {self.recipe.generator.name!r} takes multiples of {rule.multiple}, at"
-                f" least {rule.minimum}. Set data.crop={rule.padded(side)}"
-            )
-
-    def _facts(self, images: ImageSet) -> dict[str, Any]:
-        def identity(item: ImageSet | None) -> dict[str, Any] | None:
-            return None if item is None else {"label": item.label, "images": len(item), "fingerprint": item.fingerprint}
-
-        return {
-            "data": identity(images),
-            "validation": identity(self.validation),
-            "version": __version__,
-            "device": device_name(self.runtime.device),
-            "precision": self.runtime.precision,
-            "init": self.options.init and file_sha256(self.options.init),
-            "processes": self.runtime.share.world,
-        }
 
     def _compiled(self) -> bool:
         choice = self.options.compile
@@ -162,7 +127,11 @@ class Trainer:
 
     def _salt(self) -> None:
         """Draw other samples and noise after each rollback: the same ones would end the same way."""
-        seed = sample_key(self.recipe.seed, -_SALT - self.rollbacks) if self.rollbacks else self.recipe.seed
+        seed = (
+            sample_key(self.recipe.seed, -_SALT - self.progress.rollbacks)
+            if self.progress.rollbacks
+            else self.recipe.seed
+        )
         self.engine.seed = self.feed.seed = seed
 
     def run(self, on_step: OnStep) -> RunResult:
@@ -182,23 +151,29 @@ class Trainer:
         report = self.profiler.report() if self.profiler else ""
         bad = dict(item for found in self.runtime.gather([self.bad.messages]) for item in found.items())
         completed = self.step >= self.recipe.steps
-        return RunResult(self.folder.path, self.step, completed, 128 + code if code else 0, self.best, bad, report)
+        return RunResult(
+            self.folder.path, self.step, completed, 128 + code if code else 0, self.progress.best, bad, report
+        )
 
     def _first(self, last: int) -> None:
         """Do what belongs before the next step: an evaluation that a signal cut short, or that of step 0."""
-        if self.step <= last and self.evaluated != self.step and self._due(self.recipe.eval_every, self.recipe.steps):
+        if (
+            self.step <= last
+            and self.progress.evaluated != self.step
+            and self._due(self.recipe.eval_every, self.recipe.steps)
+        ):
             self.evaluate()
         if self.options.on_nan == "rollback" and self.step == 0:
             self._save()
 
     def _train(self, last: int, on_step: OnStep) -> int | None:
         """Train up to `last`; returns early after a rollback, or with the number of a signal."""
-        started, base = time.monotonic(), self.seconds
+        started, base = time.monotonic(), self.progress.seconds
         batches = self.feed.batches(self.step, last)
         for waited, batch in _timed(batches):
             self.engine.step(self.step, batch)
             self.step += 1
-            self.seconds = base + time.monotonic() - started
+            self.progress.seconds = base + time.monotonic() - started
             values = self._after_step(last)
             if values is None:
                 batches.close()
@@ -238,7 +213,7 @@ class Trainer:
         """Look at masked updates, as `on_nan` says. Raises `TrainingError`; True after going back."""
         policy, fp16 = self.options.on_nan, self.runtime.precision == "fp16"
         for trouble in self.engine.read_trouble():
-            action = action_for(policy, trouble, fp16=fp16, rollbacks=self.rollbacks)
+            action = action_for(policy, trouble, fp16=fp16, rollbacks=self.progress.rollbacks)
             if action == "ignore":
                 continue
             message = describe(trouble, self._culprit(trouble))
@@ -255,14 +230,16 @@ class Trainer:
         return next((clause for clause in self.runtime.gather([found]) if clause), "")
 
     def _roll_back(self, message: str) -> None:
-        self.step, progress = self.folder.resume(self.engine)
-        self.evaluated = progress.get("evaluated", -1)
-        self.rollbacks += 1
+        self.step, saved = self.folder.resume(self.engine)
+        self.progress.evaluated = saved.evaluated
+        self.progress.rollbacks += 1
         self._salt()
         self.engine.forget_log()
         if self.logs:
             self.logs.rewind(self.step)
-        notice(f"{message}; going back to step {self.step} and on with other samples (rollback {self.rollbacks})")
+        notice(
+            f"{message}; going back to step {self.step} and on with other samples (rollback {self.progress.rollbacks})"
+        )
 
     def evaluate(self) -> dict[str, float]:
         """Score the generator on the validation images, and log and keep what comes of it."""
@@ -275,7 +252,7 @@ class Trainer:
         if found is None:  # it is made up for when the run goes on
             return {}
         scores, examples = found
-        self.evaluated = self.step
+        self.progress.evaluated = self.step
         if self.logs:
             save_samples(self.folder.path, self.step, examples)
             if scores:
@@ -288,24 +265,18 @@ class Trainer:
         if self.step == 0 and not self.options.init:
             return  # an untrained network is no candidate
         for name, value in scores.items():
-            if value > self.best.get(name, float("-inf")):
-                self.best[name] = value
+            if value > self.progress.best.get(name, float("-inf")):
+                self.progress.best[name] = value
                 if self.runtime.main:
                     facts = {"restorekit.step": str(self.step), f"restorekit.{name}": f"{value:.4f}"}
                     self.folder.save_weights(f"best-{name}", self.engine.best_generator, self.recipe, facts)
 
     def _save(self) -> None:
-        progress = {
-            "best": self.best,
-            "seconds": self.seconds,
-            "evaluated": self.evaluated,
-            "rollbacks": self.rollbacks,
-        }
-        self.folder.save(self.step, self.engine, progress, main=self.runtime.main)
+        self.folder.save(self.step, self.engine, self.progress, main=self.runtime.main)
         if self.runtime.main:
             completed = self.step >= self.recipe.steps
             facts = {"step": self.step, "steps": self.recipe.steps, "completed": completed}
-            self.folder.write_json(STATUS, {**facts, **progress, "bad_images": len(self.bad.messages)})
+            self.folder.write_json(STATUS, {**facts, **asdict(self.progress), "bad_images": len(self.bad.messages)})
         if self.logs:
             self.logs.saved(self.step, self.folder.weights("last"))
         self.runtime.wait()
@@ -316,5 +287,5 @@ class Trainer:
             self.logs.fail(self.step, error)
         elif self.logs:
             self.logs.finish(self.step, self.step >= self.recipe.steps)
-        if self._lock:
-            self._lock.release()
+        if self._claim:
+            self._claim.release()
