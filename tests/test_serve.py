@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -78,7 +81,7 @@ def test_the_example_of_the_documentation_runs(address, rain, monkeypatch):
 
 def test_programs_get_the_command_lines_messages(address, rain):
     rain.write_text("no picture")
-    with pytest.raises(Exception, match=r"^rain\.png: not a JPEG, PNG, WebP or TIFF image"):
+    with pytest.raises(Exception, match=r"^rain\.png: not an image of a kind that can be read"):
         restored(address, str(rain))
     with pytest.raises(Exception, match=r"no model 'inverd' here; use one of invert, slow\. Did you mean 'invert'\?"):
         restored(address, str(rain), "inverd")
@@ -123,6 +126,23 @@ def test_uploads_have_limits(http):
     codes = [http.put(f"sessions/{SESSION}/files/{i}.png", content=b"x").status_code for i in range(4)]
     assert codes == [201, 201, 201, 409]
     assert http.put("sessions/short/files/a.png", content=b"x").status_code == 400
+
+
+def test_work_ends_when_the_visitor_goes_away(http):
+    item = http.put(f"sessions/{SESSION}/files/a.png", content=png()).json()["id"]
+    http.post("gradio_api/queue/join", json={"data": [item, "slow"], "fn_index": 0, "session_hash": "gone"})
+    with http.stream("GET", "gradio_api/queue/data", params={"session_hash": "gone"}) as events:
+        for line in events.iter_lines():
+            if '"working"' in line:
+                break
+    states = iter(lambda: (time.sleep(0.1), http.get(f"sessions/{SESSION}").json()[0]["state"])[1], "cancelled")
+    assert len(list(itertools.islice(states, 100))) < 100
+
+
+def png():
+    file = io.BytesIO()
+    Image.new("RGB", (6, 4)).save(file, "PNG")
+    return file.getvalue()
 
 
 def test_a_password_keeps_others_out(rain):
@@ -189,6 +209,20 @@ def test_names_of_uploads_are_harmless(given, kept):
     assert plain_name("x" * 300 + ".jpeg").endswith(".jpeg")
 
 
+@pytest.mark.parametrize(("kind", "top"), [(np.uint8, 255), (np.uint16, 65535)])
+def test_blending_is_rounded_and_goes_row_by_row(kind, top, monkeypatch):
+    from restorekit.data.images import Picture
+    from restorekit.serve import files
+
+    monkeypatch.setattr(files, "_ROWS", 3)
+    values = np.random.default_rng(0).integers(0, top, (2, 7, 5, 3), dtype=kind, endpoint=True)
+    source, restored = Picture(values[0]), Picture(values[1])
+    assert np.array_equal(files.blended(source, restored, 0.0).pixels, values[0])
+    assert files.blended(source, restored, 1.0) is restored
+    expected = 0.75 * values[0].astype(np.float64) + 0.25 * values[1]
+    assert np.abs(files.blended(source, restored, 0.25).pixels - expected).max() <= 0.51
+
+
 def test_time_left_is_learned_and_stays_plausible():
     pace = Pace()
     pace.learn("m", 2.0, 8.0)
@@ -244,3 +278,26 @@ def test_without_gradio_the_command_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr(run, "find_spec", lambda name: None)
     with pytest.raises(RestorekitError, match=r"pip install 'restorekit\[serve\]'"):
         run.require_gradio()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_serves_until_it_is_ended(number, tmp_path):
+    pytest.importorskip("gradio", reason="needs gradio: pip install 'restorekit[serve]'")
+    import httpx
+
+    command = [sys.executable, "-m", "restorekit", "serve", "--port", "0", "--no-open"]
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "RESTOREKIT_SERVE_AUTH": "me:secret"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment) as run:
+        assert run.stdout is not None
+        lines = iter(run.stdout.readline, "")
+        address = next(
+            match[1] for line in lines if (match := re.search(r"restorekit serves (http://127\.0\.0\.1:\d+/)", line))
+        )
+        answer = httpx.get(f"{address}settings", auth=("me", "secret"), trust_env=False, timeout=60)
+        assert "attngan" in [model["name"] for model in answer.json()["models"]]
+        assert list(tmp_path.glob("restorekit-serve-*"))
+        run.send_signal(number)
+        rest = run.stdout.read()
+        assert run.wait(30) == 0, rest
+    assert rest.strip() == "the page is closed; what was brought to it is deleted"
+    assert not list(tmp_path.glob("restorekit-serve-*"))

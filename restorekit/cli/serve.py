@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from restorekit.serve import Limits, choices
-from restorekit.serve.run import PORT, address_of, bind, is_local, prepared, require_gradio, users_of
+from restorekit.serve.run import PORT, address_of, bind, ended_by_a_signal, is_local, prepared, require_gradio, users_of
 
 if TYPE_CHECKING:
     from restorekit.restoring.restorer import BaseRestorer
@@ -62,7 +62,9 @@ def command(
             click.echo(f"restorekit serves {address} (Ctrl-C ends it)")
             if open_:
                 webbrowser.open(address)
-            server.run(sockets=[listening])
+            with ended_by_a_signal():
+                server.run(sockets=[listening])
+    click.echo("the page is closed; what was brought to it is deleted", err=True)
 
 
 def _check_device(device: str, precision: str) -> None:

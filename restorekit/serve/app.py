@@ -108,7 +108,7 @@ def _serve_settings(app: FastAPI, desk: Desk, limits: Limits, work: int) -> None
 
 def _kinds() -> str:
     clips = "; clips as MP4, MOV, MKV or WebM" if can_read_clips() else ""
-    return f"JPEG, PNG, WebP, TIFF and animated GIF{clips}"
+    return f"JPEG, PNG, WebP, TIFF, AVIF, GIF and others{clips}"
 
 
 def _serve_uploads(app: FastAPI, items: Store, limits: Limits) -> None:

@@ -6,7 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from restorekit.data.images import Picture, read_picture, write_picture
+from restorekit.data.images.formats import result_name
 from restorekit.data.images.writing import losses
 from restorekit.errors import ImageError, RestorekitError
 from restorekit.restoring.video import clip_target, is_animation, is_clip_name, restore_video
@@ -18,6 +21,8 @@ from restorekit.serve.store import ANIMATION, CLIP, IMAGE, Item
 
 if TYPE_CHECKING:
     from restorekit.restoring.restorer import BaseRestorer
+
+_ROWS = 256
 
 
 def restore_item(item: Item, restorer: BaseRestorer, meter: Meter, pace: Pace) -> None:
@@ -35,7 +40,7 @@ def _restore_picture(item: Item, restorer: BaseRestorer, meter: Meter, pace: Pac
     meter.expect(pace.expected(item.model, megapixels))
     write_preview(picture, item.preview("before"))
     restored = restorer.restore_picture(picture)
-    target = _target(item, item.name)
+    target = _target(item, result_name(item.name).name)
     write_picture(target, restored)
     write_preview(restored, item.preview("after"))
     write_preview(restored, item.preview("thumb"), THUMBNAIL)
@@ -73,10 +78,19 @@ def told(error: BaseException, item: Item) -> str:
 
 
 def blended(source: Picture, restored: Picture, strength: float) -> Picture:
-    """Return `restored` blended with `source`: 0 is the source, 1 the restored picture."""
+    """Return `restored` blended with `source`: 0 is the source, 1 the restored picture.
+
+    A few rows at a time, so that a large picture needs no further memory.
+    """
     if strength == 1:
         return restored
-    return replace(restored.with_image(source.tensor().lerp_(restored.tensor(), strength)), notes=restored.notes)
+    mixed = np.empty_like(restored.pixels)
+    top, scale = np.iinfo(mixed.dtype).max, np.float32(np.iinfo(source.pixels.dtype).max)
+    for start in range(0, len(mixed), _ROWS):
+        rows = slice(start, start + _ROWS)
+        before, after = source.pixels[rows] / scale, restored.pixels[rows] / np.float32(top)
+        mixed[rows] = (before + strength * (after - before)) * top + 0.5
+    return replace(restored, pixels=mixed)
 
 
 def write_blended(item: Item, target: Path) -> Path:

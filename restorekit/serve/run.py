@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import os
+import signal
 import socket
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -76,6 +77,25 @@ def address_of(listening: socket.socket) -> str:
     """Return the address to open in a browser."""
     host, port = listening.getsockname()[:2]
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+
+
+@contextlib.contextmanager
+def ended_by_a_signal() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end a server in the usual way: both are how a page is closed, and not a failure.
+
+    uvicorn stops at either, and raises the signal again once it has; SIGTERM would then end the program before it
+    has deleted what visitors brought.
+    """
+
+    def leave(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager
