@@ -280,6 +280,7 @@ def test_without_gradio_the_command_says_how_to_get_it(monkeypatch):
         run.require_gradio()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_serves_until_it_is_ended(number, tmp_path):
     pytest.importorskip("gradio", reason="needs gradio: pip install 'restorekit[serve]'")
