@@ -230,7 +230,15 @@ class Hungry(Blur):
 CPU_ERROR = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
 
 
-@pytest.mark.parametrize("error", [CPU_ERROR, torch.OutOfMemoryError("CUDA out of memory.")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        CPU_ERROR,
+        torch.OutOfMemoryError("CUDA out of memory."),
+        MemoryError(),
+        RuntimeError("could not create a primitive"),
+    ],
+)
 def test_out_of_memory_halves_the_tile(error):
     image = torch.rand(3, 200, 300)
     hungry = Restorer(Hungry(100 * 100, error), device="cpu", precision="fp32", tile=0)

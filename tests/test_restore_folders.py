@@ -14,9 +14,11 @@ from torch import nn
 
 import restorekit
 from restorekit.cli.restore import command
+from restorekit.data import walking
 from restorekit.data.images import writing
 from restorekit.errors import DataError, ImageError
 from restorekit.restoring import Restorer, RestorerInfo, folders, plan_jobs, restore_paths
+from restorekit.restoring.planning import left_out
 
 torch.set_num_threads(1)
 
@@ -182,11 +184,11 @@ def test_whatever_a_network_raises_concerns_its_image_only(photos, tmp_path, res
 
 
 def test_folders_that_cannot_be_read_are_not_passed_over(photos, tmp_path, restorer, monkeypatch):
-    def walk(folder, onerror):
+    def walk(folder, onerror, followlinks):
         onerror(PermissionError(13, "Permission denied", str(folder / "private")))
         return iter(())
 
-    monkeypatch.setattr(folders.os, "walk", walk)
+    monkeypatch.setattr(walking.os, "walk", walk)
     with pytest.raises(DataError, match=r"private: cannot be read \(Permission denied\)"):
         restore_paths([photos], tmp_path / "out", restorer)
 
@@ -221,9 +223,10 @@ def test_pictures_of_other_formats_are_counted(photos, tmp_path):
     (photos / "inner").mkdir(exist_ok=True)
     for name in ("x.nef", "inner/y.CR2", "notes.txt", ".hidden.gif"):
         (photos / name).write_bytes(b"")
-    found = folders.left_out([photos], tmp_path / "out")
-    assert [p.name for p in found] == ["y.CR2", "x.nef"]
-    assert folders.left_out([photos / "x.nef"], tmp_path / "out") == []
+    found = left_out([photos], tmp_path / "out")
+    assert [p.name for p in found.files] == ["y.CR2", "notes.txt", "x.nef"]
+    assert found.counted() == "1 .cr2, 1 .nef, 1 .txt"
+    assert left_out([photos / "x.nef"], tmp_path / "out").files == ()
 
 
 def test_folders_need_not_recurse(photos, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import platform
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from torch import nn
 
 from restorekit.errors import RestorekitError
 from restorekit.interface import SizeRule
+from restorekit.outofmemory import is_out_of_memory
 from restorekit.restoring import memory
 from restorekit.restoring.tiling import receptive_field, run_tiled
 
@@ -127,12 +129,21 @@ def test_bytes_per_pixel_counts_what_is_alive_at_once():
 
 
 def test_out_of_memory_is_told_from_other_errors():
-    assert memory.is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
     with pytest.raises(RuntimeError) as info:
         torch.empty(2**60)
-    assert memory.is_out_of_memory(info.value)
-    assert not memory.is_out_of_memory(RuntimeError("shapes differ"))
-    assert not memory.is_out_of_memory(ValueError("out of memory"))
+    assert is_out_of_memory(info.value)
+    for words in (
+        "could not create a primitive",
+        "std::bad_alloc",
+        "CUBLAS_STATUS_ALLOC_FAILED when calling",
+        "x: unable to allocate 3 GB",
+    ):
+        assert is_out_of_memory(RuntimeError(words))
+    assert is_out_of_memory(MemoryError())
+    assert is_out_of_memory(OSError(errno.ENOMEM, "Cannot allocate memory"))
+    assert not is_out_of_memory(RuntimeError("shapes differ"))
+    assert not is_out_of_memory(ValueError("out of memory"))
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told to keep memory")

@@ -17,7 +17,7 @@ from torch import nn
 from restorekit.cli.restore import command
 from restorekit.errors import DataError
 from restorekit.restoring import AdaptiveRestorer, Restorer, RestorerInfo, plan_jobs, run_jobs
-from restorekit.restoring.folders import left_out
+from restorekit.restoring.planning import left_out
 from restorekit.restoring.video import VideoOptions, is_animation, names, restore_video
 from restorekit.restoring.video.options import ENCODERS
 
@@ -391,7 +391,7 @@ def test_clips_are_named_where_pyav_is_missing(mixed, tmp_path, monkeypatch):
         "photo.png",
         "still.webp",
     ]
-    assert [path.name for path in left_out([mixed], tmp_path / "out")] == ["broken.mov", "old.avi", "clip.mp4"]
+    assert [path.name for path in left_out([mixed], tmp_path / "out").files] == ["broken.mov", "old.avi", "clip.mp4"]
     with pytest.raises(DataError, match=r"pip install 'restorekit\[video\]'"):
         plan_jobs([mixed / "old.avi"], tmp_path / "out")
 

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from restorekit.benchmark.records import Row
-from restorekit.benchmark.samples import Pixels, Samples
+from restorekit.benchmark.samples import Pixels, Samples, shown
 from restorekit.benchmark.scoring import HEADLINE
 
 TILE = 400  # width of one picture of a sheet in pixels
@@ -56,6 +56,7 @@ def data_uri(pixels: Pixels, width: int, quality: int = 88) -> str:
 
 
 def _fitted(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+    text = shown(text)
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(text + "…") > width:

@@ -13,7 +13,7 @@ from restorekit.benchmark.extra_metrics import Further
 from restorekit.benchmark.page import ImageOf, page
 from restorekit.benchmark.pictures import Tile, chosen_images, clean_tile, detail, sheet
 from restorekit.benchmark.records import Row
-from restorekit.benchmark.samples import Samples, slug
+from restorekit.benchmark.samples import Samples, shown, slug
 from restorekit.benchmark.summary import Summary, summarize, summary_values
 from restorekit.errors import DataError
 
@@ -93,4 +93,4 @@ def _replace(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    _replace(path, lambda place: place.write_text(text, encoding="utf-8"))
+    _replace(path, lambda place: place.write_text(shown(text), encoding="utf-8"))

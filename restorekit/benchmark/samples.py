@@ -34,6 +34,11 @@ def partial_label(label: str, used: int, available: int) -> str:
     return f"{_PART.sub('', label)}({used}/{total})"
 
 
+def shown(text: str) -> str:
+    """Return `text` with a replacement character for each byte of a file name that is no UTF-8."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def slug(label: str) -> str:
     """Return `label` as a part of a file name."""
     return re.sub(r"[^\w.@-]+", "-", label).strip("-") or "set"

@@ -13,7 +13,7 @@ from restorekit.restoring.masks import check_masks, mask_restorer, missing_masks
 from restorekit.restoring.preview import sheet_path, write_sheet
 
 if TYPE_CHECKING:
-    from restorekit.restoring.folders import Job
+    from restorekit.restoring.planning import Job
     from restorekit.restoring.restorer import BaseRestorer
 
 

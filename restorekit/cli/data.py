@@ -13,7 +13,7 @@ from restorekit.cli.listing import ComponentName, echo_json, echo_table
 from restorekit.data.cards import DatasetCard, Sides
 from restorekit.data.imageset import ImageSet
 from restorekit.data.pairing import listing
-from restorekit.data.sets import BUILTIN, as_folder, find_card, resolve, training_part
+from restorekit.data.sets import BUILTIN, as_folder, every_part, find_card, resolve, training_part
 from restorekit.data.store import ImportOptions, Installed, data_root, describe, import_set, installed
 from restorekit.errors import DataError
 
@@ -141,14 +141,21 @@ def synthesize(
     click.echo(f"{count} pairs of {' + '.join(images.label for images in sets)} in {output}")
 
 
-def _chosen(name: str, split: str | None) -> list[ImageSet]:
-    """The sets to check: a folder, one split, or every installed split."""
-    base, _, suffix = name.partition("@")
-    if as_folder(name) is not None or split or suffix:
-        return [resolve(name, split, builtin=None if suffix == BUILTIN else False)]
-    card = find_card(base)
-    splits = list(installed(card.name)) or [card.benchmark_split]
-    return [resolve(base, part, builtin=False) for part in splits]
+def _chosen(name: str, split: str | None, broken: list[str]) -> list[ImageSet]:
+    """The sets to check: one split, or every one; `broken` gets what keeps a split from being read at all."""
+    suffix = name.partition("@")[2]
+    builtin = None if suffix == BUILTIN else False
+    if split:
+        return [resolve(name, split, builtin=builtin)]
+    parts, sets = every_part(name), []
+    for part in parts:
+        try:
+            sets.append(resolve(part, builtin=builtin))
+        except DataError as error:
+            if len(parts) == 1:
+                raise
+            broken.append(f"{part}: {error}")
+    return sets
 
 
 def _check_all(sets: Sequence[ImageSet]) -> list[Any]:
@@ -212,19 +219,22 @@ def _print_leaks(leaks: Sequence[dict[str, Any]]) -> None:
 def check(name: str, split: str | None, against: str | None, as_json: bool) -> None:
     """Read every image of a data set or folder and say what is wrong.
 
-    Reports unreadable files, pairs that are identical or look shifted, what is missing, and backgrounds that
-    two splits share. Exits with 1 when a file cannot be read.
+    All splits are read unless one is named. Reports unreadable files, pairs that are identical or look shifted, what is
+    missing, and backgrounds that two splits share. Exits with 1 when a file cannot be read.
     """
-    sets = _chosen(name, split) + (_chosen(against, None) if against else [])
+    unusable: list[str] = []
+    sets = _chosen(name, split, unusable) + (_chosen(against, None, unusable) if against else [])
     reports = _check_all(sets)
     leaks = _leaks(reports)
-    broken = sum(len(report.unreadable) for report in reports)
+    broken = sum(len(report.unreadable) for report in reports) + len(unusable)
     if as_json:
         values = [report.values() | {"missing": _missing(report.label)} for report in reports]
-        echo_json({"sets": values, "leaks": leaks, "ok": not broken})
+        echo_json({"sets": values, "leaks": leaks, "unusable": unusable, "ok": not broken})
     else:
         for report in reports:
             _print_report(report)
+        for problem in unusable:
+            click.echo(f"unusable: {problem}")
         _print_leaks(leaks)
     if broken:
-        raise DataError(f"{broken} samples of {name} cannot be read. Replace the files that are named above.")
+        raise DataError(f"{broken} samples or parts of {name} cannot be read. Replace the files that are named above.")

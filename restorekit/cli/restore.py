@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,10 @@ import click
 from restorekit.cli.chosen import chosen_restorer
 
 if TYPE_CHECKING:
-    from restorekit.restoring.folders import Job, Report
+    from restorekit.data.images.fitting import Metadata
+    from restorekit.restoring.folders import FileOptions, Report
+    from restorekit.restoring.planning import Job, LeftOut
+    from restorekit.restoring.restorer import BaseRestorer
     from restorekit.restoring.video.options import CodecName
 
     JobTick = Callable[[Job, int, int], None]
@@ -76,7 +79,18 @@ class _TileType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 @click.option("--save-mask", is_flag=True, help="Also write where the model saw rain or drops: NAME-mask.png.")
 @click.option("--preview", is_flag=True, help="Also write a page of before and after, the most changed first.")
 @click.option("--overwrite", is_flag=True, help="Restore again what is in OUT already.")
-@click.option("--format", "format_", metavar="SUFFIX", help="png, jpg, webp or tiff. Default: as the input.")
+@click.option("--format", "format_", metavar="SUFFIX", help="png, jpg, webp, tiff or avif. Default: as the input.")
+@click.option("--suffix", metavar="TEXT", default="", help="End the results' names with it: -clean gives a-clean.jpg.")
+@click.option("--quality", type=click.IntRange(1, 100), help="Of JPEG, WebP and AVIF. Default: 95; lossless stays so.")
+@click.option(
+    "--metadata",
+    default="keep",
+    show_default=True,
+    type=click.Choice(["keep", "none", "no-gps"]),
+    help="EXIF, XMP, IPTC and comments: keep them, without the place, or none. Colour profiles stay.",
+)
+@click.option("--to-srgb", is_flag=True, help="Convert pictures with another colour profile to sRGB first.")
+@click.option("--note", is_flag=True, help="Write model, weights and version into the pictures' XMP.")
 @click.option(
     "--budget-steps",
     type=click.IntRange(min=1),
@@ -109,6 +123,11 @@ def command(
     preview: bool,
     overwrite: bool,
     format_: str | None,
+    suffix: str,
+    quality: int | None,
+    metadata: Metadata,
+    to_srgb: bool,
+    note: bool,
     video_codec: CodecName,
     video_crf: int | None,
     **model: Any,
@@ -119,16 +138,13 @@ def command(
     is in OUT already is skipped. The exit code is 1 if a file failed.
     """
     from restorekit.cli.afterwards import Afterwards
-    from restorekit.restoring.folders import left_out, plan_jobs, run_jobs
+    from restorekit.restoring.folders import run_jobs
+    from restorekit.restoring.planning import left_out, plan_jobs
     from restorekit.restoring.video import VideoOptions
 
     video = VideoOptions(video_codec, video_crf)
-    jobs = plan_jobs(inputs, out, overwrite=overwrite, format=format_)
-    others = left_out(inputs, out)
-    if others:
-        kinds = ", ".join(sorted({path.suffix.lower() for path in others}))
-        click.echo(f"Note: {len(others)} files are left out, of formats that are not supported: {kinds}", err=True)
-        _tell_clips(others)
+    jobs = plan_jobs(inputs, out, overwrite=overwrite, format=format_, suffix=suffix)
+    _tell_left_out(left_out(inputs, out))
     more = Afterwards(jobs, out, save_mask, preview)
     if more.complete:
         click.echo(f"0 restored, {len(jobs)} skipped, 0 failed: all are in {out} (--overwrite restores again)")
@@ -137,7 +153,10 @@ def command(
     restorer = chosen_restorer(**model)
     click.echo(f"model {restorer.info.model} on {restorer.where}", err=True)
     more.check_model(restorer)
-    report = _with_bar(jobs, lambda tick, frames: run_jobs(jobs, restorer, tick, video=video, frames=frames))
+    options = _file_options(restorer, quality, metadata, to_srgb, note)
+    report = _with_bar(
+        jobs, lambda tick, frames: run_jobs(jobs, restorer, tick, video=video, frames=frames, files=options)
+    )
     report.failed += more.write_masks()
     _tell(report)
     more.write_sheet()
@@ -145,11 +164,29 @@ def command(
         ctx.exit(1)
 
 
-def _tell_clips(others: Sequence[Path]) -> None:
-    """Say what is missing when clips are among the files that are left out."""
+def _file_options(
+    restorer: BaseRestorer, quality: int | None, metadata: Metadata, to_srgb: bool, note: bool
+) -> FileOptions:
+    from restorekit.data.images import WriteOptions
+    from restorekit.restoring.folders import FileOptions
+    from restorekit.version import __version__
+
+    info = restorer.info
+    said = {"Model": info.model, "Weights": info.weights, "Version": f"restorekit {__version__}"} if note else {}
+    return FileOptions(writing=WriteOptions(quality=quality, metadata=metadata, note=said), to_srgb=to_srgb)
+
+
+def _tell_left_out(others: LeftOut) -> None:
+    """Say what lies in the folders and is not restored, and what is missing when clips are among it."""
     from restorekit.restoring.video.names import INSTALL, is_clip_name
 
-    if any(is_clip_name(path) for path in others):
+    for link in others.loops:
+        click.echo(f"Note: {link}: not entered, it leads back to a folder above it", err=True)
+    if others.files:
+        click.echo(
+            f"Note: {len(others.files)} files are left out, as they cannot be read: {others.counted()}", err=True
+        )
+    if any(is_clip_name(path) for path in others.files):
         click.echo(f"Note: clips need PyAV; {INSTALL}", err=True)
 
 

@@ -124,6 +124,14 @@ def _untar(archive: Path, target: Path, budget: _Budget) -> None:
             assert source is not None
             with source:
                 _copy(source, target.joinpath(*parts), budget)
+        _read_to_the_end(pack, budget)
+
+
+def _read_to_the_end(pack: tarfile.TarFile, budget: _Budget) -> None:
+    """Read what follows the last member: a compressed stream is checked against its checksum only at its end."""
+    stream: IO[bytes] | None = pack.fileobj  # type: ignore[assignment]
+    while stream is not None and (rest := stream.read(_CHUNK)):
+        budget.take(len(rest))
 
 
 @contextmanager
@@ -133,6 +141,11 @@ def _readable(archive: Path) -> Iterator[None]:
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, LZMAError, EOFError) as error:
         why = " ".join(str(error).split())
         raise DataError(f"{archive}: the archive is damaged or incomplete ({why}). Get it again.") from error
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        # bz2 and gzip report what is wrong inside a stream like this, without the system's number
+        raise DataError(f"{archive}: the archive is damaged or incomplete ({error}). Get it again.") from error
     except (RuntimeError, NotImplementedError) as error:  # zipfile: a password, or an unknown compression
         raise DataError(f"{archive}: cannot be unpacked ({error}). Unpack it yourself and give the folder.") from error
 

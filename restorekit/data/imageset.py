@@ -81,7 +81,9 @@ class ImageSet:
         """Return the samples at `indices`, in that order, under the same label, with a new fingerprint."""
         chosen = tuple(indices)
         names = tuple(self.names[i] for i in chosen)
-        digest = hashlib.sha256("\n".join((self.fingerprint, *names)).encode()).hexdigest()[:12]
+        digest = hashlib.sha256("\n".join((self.fingerprint, *names)).encode("utf-8", "surrogateescape")).hexdigest()[
+            :12
+        ]
         return replace(self, names=names, fingerprint=digest, reader=_Chosen(self.reader, chosen))
 
 

@@ -6,7 +6,6 @@ whose names tell (``rain-1.png``, ``norain-1.png``), or a folder of degraded ima
 
 from __future__ import annotations
 
-import os
 import re
 from collections import defaultdict
 from dataclasses import dataclass
@@ -15,7 +14,8 @@ from pathlib import Path
 from typing import Literal
 
 from restorekit.data.cards import words
-from restorekit.data.images.formats import is_image_name
+from restorekit.data.images.formats import READABLE, is_image_name
+from restorekit.data.walking import walk
 from restorekit.errors import DataError
 
 Role = Literal["degraded", "clean", "mask"]
@@ -66,7 +66,7 @@ Tree = dict[Path, list[Path]]
 def image_tree(root: Path) -> Tree:
     """Return folder -> sorted image files directly in it, for `root` and every folder below, sorted.
 
-    Hidden folders, links to folders and the ``__MACOSX`` folder of archives are left out. Raises `DataError`
+    Links are followed. Hidden folders and the ``__MACOSX`` folder of archives are left out. Raises `DataError`
     when `root` is no folder, cannot be read, or has no image anywhere.
     """
     if not root.exists():
@@ -74,18 +74,12 @@ def image_tree(root: Path) -> Tree:
     if not root.is_dir():
         raise DataError(f"{root} is a file; a folder of images is needed here.")
 
-    def failed(error: OSError) -> None:
-        raise DataError(f"{error.filename}: cannot be read ({error.strerror}).")
-
     tree: Tree = {}
-    for folder, below, files in os.walk(root, onerror=failed):
-        below[:] = sorted(name for name in below if not name.startswith((".", "__MACOSX")))
-        paths = (Path(folder) / name for name in sorted(files) if is_image_name(name))
-        tree[Path(folder)] = [path for path in paths if path.is_file()]
+    for folder, below, files in walk(root):
+        below[:] = [name for name in below if not name.startswith((".", "__MACOSX"))]
+        tree[folder] = [folder / name for name in files if is_image_name(name)]
     if not any(tree.values()):
-        raise DataError(
-            f"{root}: no image in it or in the folders below. Images are PNG, JPEG, WebP, TIFF, BMP, PPM or PGM files."
-        )
+        raise DataError(f"{root}: no image in it or in the folders below. Images end in {', '.join(READABLE)}.")
     return tree
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from restorekit.data.cards import FOLDER, DatasetCard, Sides
 from restorekit.data.decode import image_size
@@ -173,6 +173,22 @@ def unpaired_folder(path: Path | str, *, split: str | None = None, prefer: str |
         return _alone(root, _lone_files(tree, root), "images without ground truth", "")
     files = _alone(root, _chosen(groups, wanted, root), "images without ground truth", "")
     return replace(files, split=wanted)
+
+
+def part_names(path: Path | str) -> list[str]:
+    """Return the parts (train, val, test) that a folder's inner folders name, in that order.
+
+    A part that no folder names is listed when there are images outside of all parts: these are what it stands for.
+    Raises `DataError` as `pair_folder` does for a folder without images.
+    """
+    root = Path(path)
+    tree = image_tree(root)
+    groups: dict[str | None, Any] = dict(sites_by_split(find_sites(tree, root), root, FOLDER))
+    if not groups:
+        groups = {FOLDER.split_in(folder.relative_to(root).as_posix()): 1 for folder, paths in tree.items() if paths}
+    named = [name for name in FOLDER.splits if name in groups]
+    others = [name for name in FOLDER.splits if name not in groups]
+    return named + (others[:1] if None in groups and named else [])
 
 
 def no_pairs(root: Path, tree: Tree) -> NoPairsError:

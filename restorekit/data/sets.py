@@ -7,7 +7,7 @@ from pathlib import Path
 
 from restorekit.data.cards import DatasetCard
 from restorekit.data.imageset import ImageSet, RawSample, builtin_set, file_set
-from restorekit.data.pairing import NoPairsError, pair_folder, unpaired_folder
+from restorekit.data.pairing import NoPairsError, pair_folder, part_names, unpaired_folder
 from restorekit.data.plan import known_split
 from restorekit.data.store import Installed, installed
 from restorekit.errors import DataError, PluginError, UnknownNameError
@@ -114,6 +114,20 @@ def _named(card: DatasetCard, suffix: str, split: str | None, builtin: bool | No
     if present or not may_stand_in:
         raise _absent(card, wanted, present)
     return builtin_set(card.name, card.task)
+
+
+def every_part(source: str) -> list[str]:
+    """Return what to `resolve` to get all that a folder or an installed set holds: ``folder@train``, ``folder@test``.
+
+    A source that names a part already, or has none, is returned as it is.
+    """
+    folder, part = _folder_and_part(source)
+    if folder is not None:
+        names = [] if part else part_names(folder)
+        return [f"{source}@{name}" for name in names] if len(names) > 1 else [source]
+    base, _, suffix = source.partition("@")
+    splits = [] if suffix else list(installed(find_card(base).name))
+    return [f"{base}@{split}" for split in splits] or [source]
 
 
 def training_part(source: str) -> ImageSet:

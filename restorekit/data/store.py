@@ -20,7 +20,8 @@ from restorekit.data.archives import SUFFIXES, Limits, is_archive, unpack_images
 from restorekit.data.cards import DatasetCard, Sides
 from restorekit.data.pairing import FilePair
 from restorekit.data.plan import SplitPlan, plan_import
-from restorekit.errors import DataError
+from restorekit.errors import DataError, RestorekitError
+from restorekit.leftovers import held, remove_stale_folders
 from restorekit.paths import chosen_folder
 
 RECORD = "set.json"
@@ -232,9 +233,10 @@ def import_set(card: DatasetCard, source: Path | str, options: ImportOptions | N
     _check_source(source, options, root / card.name)
     with writing(root):
         root.mkdir(parents=True, exist_ok=True)
+        remove_stale_folders(root, ".incoming-*")
         staging = Path(tempfile.mkdtemp(prefix=f".incoming-{card.name}-", dir=root))
     try:
-        with writing(root):
+        with writing(root), held(staging):
             return _import(card, source, options, root, staging)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -260,7 +262,7 @@ def _import(card: DatasetCard, source: Path, options: ImportOptions, root: Path,
         folder = staging / "unpacked" / source.name.split(".")[0]
         folder.mkdir(parents=True)
         unpack_images(source, folder, options.limits)
-    plans = plan_import(card, folder, options.split, options.sides)
+    plans = _plans(card, source, folder, options)
     home = root / card.name
     if not options.force:
         _refuse_existing(plans, home)
@@ -271,6 +273,16 @@ def _import(card: DatasetCard, source: Path, options: ImportOptions, root: Path,
     for plan in plans:
         _publish(staging / plan.split, home / plan.split, staging / f"old-{plan.split}")
     return [_read(home / plan.split) for plan in plans]
+
+
+def _plans(card: DatasetCard, source: Path, folder: Path, options: ImportOptions) -> list[SplitPlan]:
+    """Plan the import. A message about an archive names it, and not the place where it was unpacked for a moment."""
+    try:
+        return plan_import(card, folder, options.split, options.sides)
+    except RestorekitError as error:
+        if folder is source:
+            raise
+        raise type(error)(str(error).replace(str(folder), str(source))) from error
 
 
 def describe(record: Installed) -> dict[str, Any]:

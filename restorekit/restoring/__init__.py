@@ -1,7 +1,8 @@
 """Restoring images of any kind and size with any model."""
 
 from restorekit.padding import pad_to_rule
-from restorekit.restoring.folders import Job, Report, plan_jobs, restore_paths, run_jobs
+from restorekit.restoring.folders import FileOptions, Report, restore_paths, run_jobs
+from restorekit.restoring.planning import Job, plan_jobs
 from restorekit.restoring.restorer import AdaptiveRestorer, BaseRestorer, Budget, Restorer, RestorerInfo
 from restorekit.restoring.tiling import receptive_field, run_tiled
 
@@ -9,6 +10,7 @@ __all__ = [
     "AdaptiveRestorer",
     "BaseRestorer",
     "Budget",
+    "FileOptions",
     "Job",
     "Report",
     "Restorer",

@@ -25,6 +25,7 @@ _SLACK = 1e-3
 
 def check_image(image: Tensor, what: str = "image") -> None:
     """Raise `ImageError` unless `image` is a float [3, H, W] or [B, 3, H, W], finite and in [0, 1]."""
+    _check_stored(image, what)
     if image.ndim not in (3, 4) or image.shape[-3] != 3 or 0 in image.shape:
         raise ImageError(
             f"{what}: shape {tuple(image.shape)} is not [3, H, W] or [B, 3, H, W] with at least one pixel;"
@@ -39,6 +40,17 @@ def check_image(image: Tensor, what: str = "image") -> None:
         raise ImageError(
             f"{what}: float values from {low:.4g} to {high:.4g} are outside [0, 1]; rescale, or give uint8"
         )
+
+
+def _check_stored(image: Tensor, what: str) -> None:
+    """Raise `ImageError` for tensors without plain values: meta, sparse, quantized, complex."""
+    kind = "meta" if image.is_meta else "quantized" if image.is_quantized else "nested" if image.is_nested else ""
+    if image.layout != torch.strided:
+        kind = str(image.layout).removeprefix("torch.").replace("_", " ")
+    if image.is_complex():
+        kind = "complex"
+    if kind:
+        raise ImageError(f"{what}: a {kind} tensor has no plain values of pixels; give a dense uint8 or float tensor")
 
 
 def take_apart(image: Any) -> tuple[Tensor, Rebuild, bool]:
@@ -72,6 +84,8 @@ def _pil(picture: Picture, restored: Tensor, source: Image.Image) -> Image.Image
 
 
 def _array(image: NDArray[Any]) -> tuple[Tensor, Rebuild, bool]:
+    if isinstance(image, np.matrix):  # it has two dimensions, whatever is done to it
+        image = np.asarray(image)
     if image.ndim == 2:
         planes, rebuild, deep = _planes(image[..., None])
         return planes, lambda restored: rebuild(restored)[..., 0], deep
@@ -108,6 +122,7 @@ def _planes(image: NDArray[Any]) -> tuple[Tensor, Rebuild, bool]:
 
 def _tensor(image: Tensor) -> tuple[Tensor, Rebuild, bool]:
     """Take [C, H, W] or [B, C, H, W] apart: uint8 by its full range, floats as they are."""
+    _check_stored(image, "tensor")
     if image.ndim not in (3, 4) or image.shape[-3] not in (1, 2, 3, 4) or 0 in image.shape:
         raise ImageError(
             f"tensor: shape {tuple(image.shape)} is not [C, H, W] or [B, C, H, W] with 1 to 4 channels and at"

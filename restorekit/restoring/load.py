@@ -13,6 +13,7 @@ from restorekit.engine.adapt.learning import adapt
 from restorekit.engine.notices import notice_once
 from restorekit.errors import WeightsError
 from restorekit.networks import build_generator
+from restorekit.outofmemory import memory_named
 from restorekit.plugin.registry import Component, registry
 from restorekit.recipe import Recipe
 from restorekit.recipe.check import model_recipe
@@ -111,6 +112,7 @@ def _adaptive(
     return AdaptiveRestorer(learn, budget, generator=network, device=device, precision=precision, info=info, **options)
 
 
+@memory_named("to load the model", "choose a smaller model or another --device")
 def load(
     model: str,
     weights: str | Path | None = None,

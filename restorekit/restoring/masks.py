@@ -17,7 +17,7 @@ from restorekit.plugin.registry import registry
 from restorekit.restoring.restorer import BaseRestorer, Restorer
 
 if TYPE_CHECKING:
-    from restorekit.restoring.folders import Job
+    from restorekit.restoring.planning import Job
 
 _PROBE = 16  # pixels per side of the image that shows what a network gives
 

@@ -23,7 +23,6 @@ _CPU_CEILING = 4 * 2**30
 # mallopt(3) of glibc
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 _KEPT = 2**31 - 1
-_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "cannot allocate memory")
 
 
 class _PeakMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -99,10 +98,3 @@ def memory_budget(device: torch.device) -> int:
     if device.type == "mps":
         return min(available, int(torch.mps.recommended_max_memory()))
     return min(available, _CPU_CEILING)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether torch failed because the device, or the machine, has no memory left."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and any(part in str(error).lower() for part in _OUT_OF_MEMORY)

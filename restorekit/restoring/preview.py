@@ -20,7 +20,7 @@ from restorekit.data.images import Picture, atomic_write, read_picture
 from restorekit.errors import DataError, ImageError
 
 if TYPE_CHECKING:
-    from restorekit.restoring.folders import Job
+    from restorekit.restoring.planning import Job
 
 NAME = "preview.html"
 _OURS = b'content="restorekit"'

@@ -17,9 +17,10 @@ from restorekit.data.images import Picture, pil_of, read_picture, write_picture
 from restorekit.devices import Precision, autocast, pick_device, pick_precision
 from restorekit.errors import RestorekitError
 from restorekit.interface import Output, SizeRule
+from restorekit.outofmemory import is_out_of_memory
 from restorekit.padding import pad_to_rule
 from restorekit.restoring.kinds import check_image, take_apart
-from restorekit.restoring.memory import bytes_per_pixel, is_out_of_memory, memory_budget
+from restorekit.restoring.memory import bytes_per_pixel, memory_budget
 from restorekit.restoring.spans import padded_tile, tile_for, tiling_of
 from restorekit.restoring.strips import Planes, restore_strips
 from restorekit.restoring.tiling import receptive_field, run_tiled

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from restorekit.interface import Output, SizeRule
-from restorekit.restoring.memory import is_out_of_memory
+from restorekit.outofmemory import is_out_of_memory
 from restorekit.restoring.spans import FEATHER, spans
 
 # An input change of 1 further away than the receptive field may change the output by this much: a fifteenth

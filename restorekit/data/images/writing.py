@@ -17,6 +17,7 @@ from restorekit.data.images.fitting import WriteOptions, fitted
 from restorekit.data.images.formats import format_of
 from restorekit.data.images.picture import Picture
 from restorekit.errors import ImageError, RestorekitError
+from restorekit.leftovers import hold
 
 _REMEDIES = {
     errno.ENOSPC: "the disk is full; free some space and run again, finished files are kept",
@@ -80,10 +81,11 @@ def atomic_write(path: str | Path, write: Callable[[BinaryIO], None]) -> None:
     The file is open for reading and writing. Raises `ImageError` for what the operating system refuses.
     """
     path = Path(path)
-    beside = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.part")
+    beside = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.part")
     try:
         try:
             with beside.open("x+b") as file:
+                hold(file)
                 write(file)
                 file.flush()
                 os.fsync(file.fileno())

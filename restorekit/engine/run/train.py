@@ -7,11 +7,13 @@ from pathlib import Path
 from restorekit.data.imageset import ImageSet
 from restorekit.engine.run.options import OnStep, Options, RunResult
 from restorekit.engine.run.trainer import Trainer
+from restorekit.outofmemory import memory_named
 from restorekit.recipe import Recipe
 
 __all__ = ["Options", "RunResult", "train"]
 
 
+@memory_named("to train", "set a smaller data.batch (accumulate keeps the sum), data.crop or data.cache")
 def train(
     recipe: Recipe,
     images: ImageSet,

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from restorekit.errors import DataError, closest
+from restorekit.data.images.decoding import guarded
+from restorekit.data.images.png import read_chunks
+from restorekit.errors import DataError, ImageError, closest
 
 CONTAINERS: dict[str, str] = {
     ".mp4": "mp4",
@@ -39,12 +41,20 @@ def is_animation(path: str | Path) -> bool:
     if path.suffix.lower() not in ANIMATIONS or not path.is_file():
         return False
     try:
-        if path.suffix.lower() == ".webp":
-            return _says_webp_moves(path)
-        with Image.open(path) as image:
-            return bool(getattr(image, "is_animated", False))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        with guarded(path):
+            if path.suffix.lower() == ".webp":
+                return _says_webp_moves(path)
+            if path.suffix.lower() != ".gif":
+                return _says_png_moves(path)
+            with Image.open(path, formats=("GIF",)) as image:
+                return bool(getattr(image, "is_animated", False))
+    except ImageError:
         return False  # whoever reads it as a picture says what is wrong with it
+
+
+def _says_png_moves(path: Path) -> bool:
+    control = read_chunks(path, pixels=False).first(b"acTL")
+    return control is not None and int.from_bytes(control[:4], "big") > 1
 
 
 def _says_webp_moves(path: Path) -> bool:
