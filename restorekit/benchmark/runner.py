@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restorekit.benchmark import efficiency
-from restorekit.benchmark.digest import state_digest
 from restorekit.benchmark.extra_metrics import Further, measure, try_out
 from restorekit.benchmark.progress import Progress, Silent
 from restorekit.benchmark.records import ImageRecord, ModelFacts, Row, key_of
@@ -214,7 +213,7 @@ class ModelRun:
     def __init__(self, bench: Benchmark, component: Component, restorer: Any, row: Row) -> None:
         self.bench, self.restorer, self.row = bench, restorer, row
         info = restorer.info
-        digest = "" if info.adaptive else state_digest(restorer.generator)
+        digest = restorer.weights_digest()
         row.facts = replace(
             row.facts,
             task=_tasks(info.task, component),

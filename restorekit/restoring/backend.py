@@ -13,6 +13,7 @@ from restorekit.interface import SizeRule
 from restorekit.restoring.blending import check_strength
 from restorekit.restoring.restorer import BaseRestorer, Network, RestorerInfo, Run
 from restorekit.runtime.network import OnnxNetwork
+from restorekit.weights.manifest import file_sha256
 
 
 class OnnxBackend(BaseRestorer):
@@ -31,7 +32,11 @@ class OnnxBackend(BaseRestorer):
             raise RestorekitError("the backend onnx needs onnxruntime; pip install 'restorekit[onnx]'") from error
         facts = network.facts
         info = RestorerInfo(
-            facts.model, facts.task, f"{facts.weights}, exported in {facts.precision}", "", facts.recipe
+            facts.model,
+            facts.task,
+            f"{facts.weights}, exported in {facts.precision}",
+            recipe_digest=facts.recipe,
+            strength=strength,
         )
         super().__init__(device="cpu", precision="fp32", info=info, **settings)
         self.facts = facts
@@ -41,6 +46,10 @@ class OnnxBackend(BaseRestorer):
     def where(self) -> str:
         """Device and precision, in words."""
         return f"{self._face.network.device}, {self.facts.precision}, by onnxruntime"
+
+    def weights_digest(self) -> str:
+        """Return the SHA-256 of the exported file."""
+        return file_sha256(self._face.network.path)
 
     def _network_for(self, image: Tensor) -> Network:
         return self._face

@@ -24,6 +24,7 @@ from restorekit.restoring.memory import bytes_per_pixel, memory_budget
 from restorekit.restoring.spans import padded_tile, tile_for, tiling_of
 from restorekit.restoring.strips import Planes, restore_strips
 from restorekit.restoring.tiling import receptive_field, run_tiled
+from restorekit.weights.digest import state_digest
 
 _Kind = TypeVar("_Kind")
 Run = Callable[[Tensor], Tensor]
@@ -117,6 +118,10 @@ class BaseRestorer(ABC):
     def where(self) -> str:
         """Device and precision, in words."""
         return f"{self.device}, {self.precision}"
+
+    def weights_digest(self) -> str:
+        """Return the SHA-256 that identifies the weights; an empty string for a model that learns each image."""
+        return ""
 
     @abstractmethod
     def _network_for(self, image: Tensor) -> Network | Tensor:
@@ -322,6 +327,10 @@ class Restorer(BaseRestorer):
     def __init__(self, generator: nn.Module, **settings: Any) -> None:
         super().__init__(**settings)
         self.generator = self._moved(generator)
+
+    def weights_digest(self) -> str:
+        """Return the SHA-256 over the network's parameters and buffers."""
+        return state_digest(self.generator)
 
     def _network_for(self, image: Tensor) -> Network:
         return self.generator

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import deque
 from collections.abc import Iterator
@@ -10,12 +9,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import av
 import numpy as np
-import torch
-from torch import nn
 
 from restorekit.data.images.writing import write_failure
 from restorekit.errors import DataError
@@ -147,24 +144,12 @@ def _reason(error: BaseException) -> str:
 def _plan(source: Path, restorer: BaseRestorer, options: VideoOptions, encoder: Encoder) -> str:
     """Return what identifies a result: only pieces of the same source, network and settings are joined."""
     state = source.stat()
-    # An adaptive model's network is untrained and another one each time; its recipe, in `info`, says what it learns.
-    network = None if restorer.info.adaptive else getattr(restorer, "generator", None)
     facts = {
         "source": [str(source.resolve()), state.st_size, state.st_mtime_ns],
         "model": asdict(restorer.info),
         "settings": [restorer.precision, restorer.flips, restorer.tile, repr(getattr(restorer, "budget", None))],
-        "weights": [_weights_digest(network), repr(getattr(restorer, "facts", None))],
+        "weights": restorer.weights_digest(),
         "encoder": [encoder.name, options.settings(encoder)],
         "versions": [__version__, av.__version__],
     }
     return json.dumps(facts, default=str, sort_keys=True)
-
-
-def _weights_digest(network: Any) -> str:
-    """Return the SHA-256 of a network's parameters and buffers."""
-    digest = hashlib.sha256()
-    if isinstance(network, nn.Module):
-        for name, value in sorted(network.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return digest.hexdigest()
