@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from picture_sheet import Case, chosen, main
+from picture_sheet import Case, chosen, cropped, main
 from PIL import Image
 
 from restorekit.data.imageset import RawSample
@@ -34,3 +34,13 @@ def test_a_sheet_of_a_folder(tmp_path: Path, clean: bool, columns: int) -> None:
     assert main(["rain2avoid-plus", "--dataset", str(tmp_path / "photos"), "-o", str(sheet), "--device", "cpu"]) == 0
     with Image.open(sheet) as picture:
         assert picture.width == columns * (400 + 8) + 8
+
+
+def test_a_crop_is_the_square_that_was_changed_most() -> None:
+    degraded = np.zeros((40, 60, 3), np.uint8)
+    restored = degraded.copy()
+    restored[25:30, 41:48] = 200
+    case = cropped(Case(RawSample("a", degraded, degraded), restored), 8)
+    assert case.restored.shape == case.sample.degraded.shape == (8, 8, 3)
+    assert (case.restored > 0).sum() == 3 * 5 * 7
+    assert cropped(Case(RawSample("a", degraded), restored), 100).restored.shape == (40, 60, 3)

@@ -4,14 +4,14 @@
     python benchmarks/tools/picture_sheet.py rain2avoid-plus --dataset photographs/ -o sheet.jpg
 
 With clean images: those with the largest and the smallest gain (PSNR, protocol rgb), each as degraded, restored and
-clean. Without: the first ones, degraded and restored.
+clean. Without: the first ones, degraded and restored. `--crop` shows the square that was changed most.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +59,19 @@ def chosen(found: list[Case], best: int, worst: int) -> list[Case]:
     return ranked[:best] + ranked[max(best, len(ranked) - worst) :]
 
 
+def cropped(case: Case, side: int) -> Case:
+    """Return the case cut to the square of `side` pixels that the model changed most."""
+    change = np.abs(case.restored.astype(np.int32) - case.sample.degraded).sum(-1)
+    sums = np.pad(change.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    high, wide = (min(side, length) for length in change.shape)
+    inside = sums[high:, wide:] - sums[:-high, wide:] - sums[high:, :-wide] + sums[:-high, :-wide]
+    top, left = (int(i) for i in np.unravel_index(inside.argmax(), inside.shape))
+    window = slice(top, top + high), slice(left, left + wide)
+    clean = None if case.sample.clean is None else case.sample.clean[window]
+    sample = replace(case.sample, degraded=case.sample.degraded[window], clean=clean, mask=None)
+    return replace(case, sample=sample, restored=case.restored[window])
+
+
 def tiles(case: Case) -> list[Tile]:
     """Return the pictures of one row."""
     if case.sample.clean is None:
@@ -77,6 +90,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--dataset", required=True, help="a data set or a folder")
     parser.add_argument("--best", type=int, default=2, help="cases with the largest gain (default 2)")
     parser.add_argument("--worst", type=int, default=2, help="cases with the smallest gain (default 2)")
+    parser.add_argument("--crop", type=int, default=0, help="show squares of so many pixels; 0 for whole pictures")
+    parser.add_argument("--across", type=int, default=1, help="cases side by side (default 1)")
     parser.add_argument("--device", default="auto")
     parser.add_argument("-o", "--output", type=Path, required=True)
     given = parser.parse_args(arguments)
@@ -86,8 +101,9 @@ def main(arguments: list[str] | None = None) -> int:
     found = cases(given.model, images, given.device, None if images.paired else given.best + given.worst)
     if images.paired:
         found = chosen(found, given.best, given.worst)
-    rows = [tiles(case) for case in found]
-    picture = sheet([tile for row in rows for tile in row], f"{given.model} on {images.label}", columns=len(rows[0]))
+    rows = [tiles(cropped(case, given.crop) if given.crop else case) for case in found]
+    columns = given.across * len(rows[0])
+    picture = sheet([tile for row in rows for tile in row], f"{given.model} on {images.label}", columns=columns)
     picture.save(given.output, quality=85)
     return 0
 
