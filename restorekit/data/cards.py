@@ -43,11 +43,12 @@ class Split:
 
 @dataclass(frozen=True)
 class DatasetCard:
-    """A data set: its parts, its licence as stated by its authors, and where it comes from.
+    """A data set: `name` and `title`, its parts, and where it comes from.
 
     `task`: ``raindrop`` or ``rain-streak``. `splits`: name -> `Split`. `benchmark_split`: the split that is
     scored when none is named. `paired`: whether clean images exist. `sides`: the order of the halves
     when one picture holds both images. `homepage`: where the authors offer it.
+    `license`: as its authors state it. `paper`: where it was published.
     `degraded_scores`: split -> protocol id -> (PSNR in dB, SSIM) of the degraded images of the full split.
     `layouts`: the arrangements in which copies are found, for people to read.
     """

@@ -37,10 +37,10 @@ _NEEDED = ("onnx", "onnxscript", "onnxruntime")
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written: the file, its card, and what was measured.
+    """What was written: the file `path`, its `card`, and what was measured.
 
-    `differences`: the largest difference to PyTorch in float32 by size ("BxHxW"). `cost`: what the precision costs,
-    when images were given.
+    `facts`: what the file says about itself. `differences`: the largest difference to PyTorch in float32 by size
+    ("BxHxW"). `cost`: what the precision costs, when images were given.
     """
 
     path: Path

@@ -25,7 +25,7 @@ _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One component of one plugin.
+    """One component of one plugin; `summary` is its one line in listings.
 
     `name`: lower-case words joined by ``-``. `target`: ``"package.module:attribute"``, imported on first
     use. What the target is depends on `kind`: a class or function that builds the component from its
@@ -35,9 +35,9 @@ class Entry:
     `needs` and `gives` name what passes between components: ``clean``, ``mask``, ``references`` (data and
     priors), ``logits`` (discriminators), and any extra of a generator or discriminator such as
     ``attention``. `tasks` says what a model, data set or synthesizer is for: names of tasks that some plugin
-    declares, such as ``raindrop``. `license` is
-    an SPDX identifier of the implementation. `deviations` lists, one sentence each, where it differs
-    from the `paper`. `weights` (models only): ``"package:folder"`` with a ``manifest.json`` of trained
+    declares, such as ``raindrop``. `license` is an SPDX identifier of the implementation. `deviations` lists, one
+    sentence each, where it differs from the `paper`. `adapts` (models only): it can learn from the one image
+    that it restores. `weights` (models only): ``"package:folder"`` with a ``manifest.json`` of trained
     weights. `default_for` (models only): those of its tasks for which it is meant to be taken when the user
     names no model.
 

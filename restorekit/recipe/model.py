@@ -31,11 +31,16 @@ TASK_NAME = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 class Recipe(Part):
     """A model as data: components, losses, optimizers, data and phases. Frozen and validated.
 
-    `name` says what it is, `task` what for: the name of a task that some plugin declares. Without `discriminator` it
-    trains in one phase. `clip_norm` (0: off) bounds the norm of each phase's gradient; `ema` (0: off) is the decay of
-    the averaged weights that are evaluated and saved; `accumulate` splits each batch in so many micro-batches;
-    `sync_batch_norm` lets batch norms see the batch over all processes, not only each its own part; `frozen` names
-    modules of the generator that stay as they are (such as those that `--init` brought).
+    `name` says what it is, `task` what for: the name of a task that some plugin declares. `generator`,
+    `discriminator` and `prior` are components with their settings; without `discriminator` it trains in one phase.
+    `losses` are the generator's, `critic_losses` the discriminator's. `optim` and `schedule` say how weights are
+    moved, `phases` when, `data` what they learn from, `adapt` that the model learns each image that it restores.
+    `steps` is the length of the training; every `eval_every` steps it is validated, every `save_every` it is saved.
+    `precision`: ``auto``, ``bf16``, ``fp16`` or ``fp32``. `seed`: of initial weights, data order and augmentation.
+    `clip_norm` (0: off) bounds the norm of each phase's gradient; `ema` (0: off) is the decay of the averaged weights
+    that are evaluated and saved; `accumulate` splits each batch in so many micro-batches; `sync_batch_norm` lets
+    batch norms see the batch over all processes, not only each its own part; `frozen` names modules of the generator
+    that stay as they are (such as those that `--init` brought).
 
     Raises `RecipeError` from `Recipe.read`; direct construction raises pydantic's ``ValidationError``.
     """

@@ -71,7 +71,8 @@ class Term(Open):
 class Optim(Part):
     """An optimizer: ``adam``, ``adamw``, ``sgd`` (with Nesterov momentum 0.9) or any name that timm knows.
 
-    `betas`: for every optimizer that has two.
+    `lr`: the learning rate, before the schedule's factor. `betas`: for every optimizer that has two. `weight_decay`:
+    as the optimizer has it.
     """
 
     name: str = "adam"
@@ -81,7 +82,7 @@ class Optim(Part):
 
 
 class Optims(Part):
-    """The optimizer of each network."""
+    """The optimizer of each network: `generator` and `discriminator`."""
 
     generator: Optim = Optim()
     discriminator: Optim = Optim()
@@ -117,7 +118,10 @@ class Phase(Part):
 
 
 class Phases(Part):
-    """The phases of a step. With `share_forward` both phases use one forward pass of the generator."""
+    """The phases of a step, `discriminator` and then `generator`.
+
+    With `share_forward` both use one forward pass of the generator.
+    """
 
     generator: Phase = Phase()
     discriminator: Phase = Phase()
@@ -140,7 +144,7 @@ class Augment(Part):
 
 
 class Synthesis(Open):
-    """Degrade clean photographs while training, by the synthesizer called `task`, with one of its presets.
+    """Degrade clean photographs while training, by the synthesizer called `task`, with one of its presets (`preset`).
 
     The core's synthesizers are called as their tasks are. `defocus`: share of the crops that are first put out of
     focus, in whole or to one side, as clean images too. Further fields are the synthesizer's settings.
@@ -152,11 +156,11 @@ class Synthesis(Open):
 
 
 class Data(Part):
-    """Where crops come from.
+    """Where crops come from, and what is done to them (`augment`, `synthesis`).
 
     `crop`: side in pixels (0: whole images). `batch`: samples a step, over all processes. `resize`: scale
     the shorter side to so many pixels first (0: not). `cache`: keep decoded images in memory up to so many
-    MiB.
+    MiB. `workers`: threads that decode.
     """
 
     crop: NonNegativeInt = 128

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class FileOptions:
-    """How pictures are written, and whether their colours are converted to sRGB before they are restored."""
+    """How pictures are written (`writing`), and whether their colours are converted to sRGB before they are restored."""
 
     writing: WriteOptions = field(default_factory=WriteOptions)
     to_srgb: bool = False
@@ -33,7 +33,8 @@ class FileOptions:
 
 @dataclass
 class Report:
-    """What became of each file. `failed`: (file, message). `notes`: (file, what could not be kept).
+    """What became of each file. `restored`: what was written. `skipped`: inputs whose result is there already.
+    `failed`: (file, message). `notes`: (file, what could not be kept).
 
     `stopped`: why the rest was not tried, or an empty string.
     """

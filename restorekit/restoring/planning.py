@@ -26,7 +26,7 @@ from restorekit.restoring.video.names import container_of, require_av
 
 @dataclass(frozen=True)
 class Job:
-    """One file to restore. `done`: its target is there already and is to be kept.
+    """One file to restore, `source` to `target`. `done`: the target is there already and is to be kept.
 
     `clip`: it is a clip or an animation. `overwrite`: what an earlier run left of it may be replaced. `note`: what
     there is to say of its target.

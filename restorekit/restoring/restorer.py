@@ -46,10 +46,10 @@ _needs: WeakKeyDictionary[Any, dict[Precision, tuple[float, float]]] = WeakKeyDi
 class RestorerInfo:
     """Where a restorer comes from, for tables and messages.
 
-    `weights`: what they are and where from. `width`: the network's width, when that is a setting.
-    `recipe_digest`: identifies the recipe. `adaptive`: it looks at each image anew before it restores it, and,
-    unless `learns` is false, trains a network on it. `strength`: how much of the result is blended with the input.
-    `seen`: perceptual hashes of the real photographs that the weights were trained on.
+    `model` and `task`: their names. `weights`: what they are and where from. `width`: the network's width, when that
+    is a setting. `recipe_digest`: identifies the recipe. `adaptive`: it looks at each image anew before it restores
+    it, and, unless `learns` is false, trains a network on it. `strength`: how much of the result is blended with the
+    input. `seen`: perceptual hashes of the real photographs that the weights were trained on.
     """
 
     model: str = ""

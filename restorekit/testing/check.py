@@ -88,7 +88,8 @@ def for_kinds(*kinds: Kind, engine: bool = False, gate: bool = False) -> Callabl
 class Check:
     """One check, ready to be made: call it. It raises `CheckFailedError`, or any error of the component.
 
-    `key`: ``kind:name:check``, the name under which expected failures are declared.
+    `key`: ``kind:name:check``, the name under which expected failures are declared. `function`: what is
+    called. `engine`: the check trains.
     """
 
     key: str

@@ -17,7 +17,10 @@ _BAD: tuple[Outcome, ...] = ("failed", "unexpected pass")
 
 @dataclass(frozen=True)
 class Result:
-    """The outcome of one check; `message` says what is wrong or why it was not made; `seconds` it took."""
+    """The outcome of the check `key`; `message` says what is wrong or why it was not made; `seconds` it took.
+
+    `traceback`: of an error that the check did not foresee.
+    """
 
     key: str
     outcome: Outcome
@@ -33,7 +36,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Report:
-    """The outcomes of all checks of one plugin."""
+    """The outcomes of all checks of one plugin: its name `plugin`, and one of `results` for each."""
 
     plugin: str
     results: tuple[Result, ...]

@@ -18,7 +18,7 @@ RUN_WEIGHTS = Path("weights")
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """A file of weights and, in words, where it comes from; `seen` as in `Shipped`."""
+    """A file of weights, `path`, and in words where it comes from, `source`; `seen` as in `Shipped`."""
 
     path: Path
     source: str

@@ -14,6 +14,7 @@ OnStep = Callable[[int, dict[str, float]], None]
 class Options:
     """How to run.
 
+    `device`: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``. `log_every`: steps from one log line to the next.
     `compile`: ``auto`` (long CUDA jobs), ``on`` or ``off``. `max_steps`: stop after this step as if interrupted.
     `on_nan`: what follows an update that was masked because it was not finite: ``stop`` with a message,
     ``rollback`` to the last checkpoint and go on with other samples, or ``skip`` it; the last two a bounded
@@ -35,7 +36,11 @@ class Options:
 
 @dataclass
 class RunResult:
-    """How a run ended. `best` holds the best value of each validation metric, `bad_images` those left out."""
+    """How a run ended: in the folder `run`, after `step` steps, `completed` or interrupted.
+
+    `exit_code`: of the command, 0 unless something is wrong. `best`: the best value of each validation metric.
+    `bad_images`: what was left out, file -> why. `report`: what `profile` found, in words.
+    """
 
     run: Path
     step: int

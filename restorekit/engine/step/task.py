@@ -23,7 +23,7 @@ Networks = Mapping[str, nn.Module]  # as they are to be called: wrapped for many
 
 @dataclass(frozen=True)
 class TaskPhase:
-    """One phase: it trains the network `trains`, as often as `timing` says, with `optim`."""
+    """The phase `name`: it trains the network `trains`, as often as `timing` says, with `optim`."""
 
     name: str
     trains: str

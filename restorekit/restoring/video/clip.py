@@ -22,7 +22,7 @@ VideoProgress = Callable[[int, int | None], None]
 
 @dataclass(frozen=True)
 class VideoReport:
-    """What became of a clip.
+    """What became of the clip `source`.
 
     `target`: the file that was written, None when it was cancelled. `frames`: how many it has; `resumed`: how many
     of them an earlier, interrupted call had restored. `notes`: what could not be kept. `broken`: one sentence when the
