@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class FileOptions:
-    """How pictures are written (`writing`), and whether their colours are converted to sRGB before they are restored."""
+    """How pictures are written (`writing`), and whether colours become sRGB before they are restored (`to_srgb`)."""
 
     writing: WriteOptions = field(default_factory=WriteOptions)
     to_srgb: bool = False
