@@ -139,6 +139,49 @@ def test_a_variable_frame_rate_is_kept(tmp_path, restorer):
     assert kept["duration"] == facts["duration"]
 
 
+def tagged(path):
+    make(path.with_name("plain.mp4"), frames=3)
+    with av.open(str(path.with_name("plain.mp4"))) as source, av.open(str(path), "w") as sink:
+        sink.metadata.update({"title": "rain", "location": "+52.5+013.4/"})
+        streams = [sink.add_stream_from_template(stream, opaque=True) for stream in source.streams]
+        streams[0].metadata["language"] = "deu"
+        for packet in source.demux():
+            if packet.dts is not None:
+                packet.stream = streams[packet.stream_index]
+                sink.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize(("choice", "kept"), [("keep", {"title", "location"}), ("no-gps", {"title"}), ("none", set())])
+def test_the_place_and_all_tags_can_be_left_out(tmp_path, restorer, choice, kept):
+    source = tagged(tmp_path / "clip.mp4")
+    restore_video(source, tmp_path / "out.mp4", restorer, options=VideoOptions(metadata=choice))
+    with av.open(str(tmp_path / "out.mp4")) as result:
+        assert {"title", "location"} & set(result.metadata) == kept
+        assert result.streams.video[0].metadata["language"] == "deu"
+    if choice != "keep":
+        assert b"+52.5" not in (tmp_path / "out.mp4").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("choice", "place", "make_"), [("keep", True, True), ("no-gps", False, True), ("none", False, False)]
+)
+def test_the_place_and_all_metadata_of_an_animation_can_be_left_out(tmp_path, restorer, choice, place, make_):
+    tags = Image.Exif()
+    tags[271] = "Camera"
+    tags.get_ifd(34853)[29] = "2026:11:26"
+    frames = [Image.fromarray(scene(5 * index, 24, 16)) for index in range(2)]
+    frames[0].save(tmp_path / "a.webp", save_all=True, append_images=frames[1:], duration=50, exif=tags)
+    sizes = []
+    for quality in (20, None):
+        options = VideoOptions(metadata=choice, quality=quality)
+        restore_video(tmp_path / "a.webp", tmp_path / "b.webp", restorer, options=options, overwrite=True)
+        sizes.append((tmp_path / "b.webp").stat().st_size)
+    assert sizes[0] < sizes[1]
+    with Image.open(tmp_path / "b.webp") as image:
+        assert (271 in image.getexif(), bool(image.getexif().get_ifd(34853))) == (make_, place)
+
+
 @pytest.mark.parametrize("rotation", [90, 180, -90])
 def test_rotation_is_kept_and_the_network_sees_upright_frames(tmp_path, rotation):
     seen = []
@@ -298,6 +341,7 @@ def test_what_cannot_be_read_at_all_is_named(tmp_path, restorer, content):
     with pytest.raises(DataError, match=r"clip\.mp4"):
         restore_video(source, tmp_path / "out.mp4", restorer)
     assert not list(tmp_path.glob("*out*"))
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_what_a_container_cannot_hold_is_refused_before_computing(tmp_path):

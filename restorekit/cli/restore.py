@@ -87,7 +87,7 @@ class _TileType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     default="keep",
     show_default=True,
     type=click.Choice(["keep", "none", "no-gps"]),
-    help="EXIF, XMP, IPTC and comments: keep them, without the place, or none. Colour profiles stay.",
+    help="EXIF, XMP, IPTC, comments, and clips' tags: keep them, without the place, or none. Colour profiles stay.",
 )
 @click.option("--to-srgb", is_flag=True, help="Convert pictures with another colour profile to sRGB first.")
 @click.option("--note", is_flag=True, help="Write model, weights and version into the pictures' XMP.")
@@ -142,7 +142,7 @@ def command(
     from restorekit.restoring.planning import left_out, plan_jobs
     from restorekit.restoring.video import VideoOptions
 
-    video = VideoOptions(video_codec, video_crf)
+    video = VideoOptions(video_codec, video_crf, metadata, quality)
     jobs = plan_jobs(inputs, out, overwrite=overwrite, format=format_, suffix=suffix)
     _tell_left_out(left_out(inputs, out))
     more = Afterwards(jobs, out, save_mask, preview)

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from PIL import Image
 
+from restorekit.data.images import exif, xmp
 from restorekit.data.images.formats import MAX_PIXELS_VARIABLE, max_pixels
 from restorekit.data.images.writing import atomic_write
 from restorekit.errors import DataError
 from restorekit.restoring.video.clip import VideoProgress, VideoReport
 from restorekit.restoring.video.names import ANIMATIONS, partial_of
+from restorekit.restoring.video.options import VideoOptions
 
 if TYPE_CHECKING:
     from restorekit.restoring.restorer import BaseRestorer
@@ -31,7 +33,12 @@ _KEPT = {
 
 
 def restore_animation(
-    source: Path, target: Path, restorer: BaseRestorer, progress: VideoProgress | None, cancel: Event | None
+    source: Path,
+    target: Path,
+    restorer: BaseRestorer,
+    options: VideoOptions,
+    progress: VideoProgress | None,
+    cancel: Event | None,
 ) -> VideoReport:
     """Restore an animated picture: see `restore_video`."""
     kind = ANIMATIONS[source.suffix.lower()]
@@ -56,8 +63,8 @@ def restore_animation(
             times.append(image.info.get("duration", 0))
             if progress:
                 progress(len(frames), total)
-        kept = {key: image.info[key] for key in _KEPT[kind] if image.info.get(key) is not None}
-    _write(target, kind, frames, times, kept)
+        kept = _kept(image, kind, options)
+    _write(target, kind, frames, times, _SETTINGS[kind] | kept)
     return VideoReport(source, target, len(frames), broken=broken)
 
 
@@ -80,10 +87,23 @@ def _frame(image: Image.Image, number: int) -> Image.Image:
     return frame
 
 
-def _write(target: Path, kind: str, frames: list[Image.Image], times: list[float], kept: dict[str, Any]) -> None:
+def _kept(image: Image.Image, kind: str, options: VideoOptions) -> dict[str, Any]:
+    """Return what is written beside the frames: loops, metadata as far as they are wanted, quality."""
+    kept = {key: image.info[key] for key in _KEPT[kind] if image.info.get(key) is not None}
+    if kind == "WEBP" and options.quality:
+        kept["quality"] = options.quality
+    if options.metadata == "none":
+        return {key: value for key, value in kept.items() if key not in ("exif", "xmp", "comment")}
+    if options.metadata == "no-gps":
+        if "exif" in kept:
+            kept["exif"] = exif.without_gps(kept["exif"])
+        if "xmp" in kept:
+            kept["xmp"] = xmp.without_gps(kept["xmp"]) or b""
+    return kept
+
+
+def _write(target: Path, kind: str, frames: list[Image.Image], times: list[float], settings: dict[str, Any]) -> None:
     def save(file: BinaryIO) -> None:
-        frames[0].save(
-            file, format=kind, save_all=True, append_images=frames[1:], duration=times, **_SETTINGS[kind], **kept
-        )
+        frames[0].save(file, format=kind, save_all=True, append_images=frames[1:], duration=times, **settings)
 
     atomic_write(target, save)

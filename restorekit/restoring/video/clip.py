@@ -80,7 +80,7 @@ def restore_video(
     if is_animation(source):
         from restorekit.restoring.video.animation import restore_animation
 
-        return restore_animation(source, target, restorer, progress, cancel)
+        return restore_animation(source, target, restorer, options or VideoOptions(), progress, cancel)
     if not is_clip_name(source):
         raise DataError(
             f"{source}: it is neither a clip ({', '.join(CONTAINERS)} and others) nor an animated picture"

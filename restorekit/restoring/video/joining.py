@@ -15,7 +15,9 @@ import av
 
 from restorekit.data.images.writing import write_failure
 from restorekit.errors import DataError
+from restorekit.leftovers import hold
 from restorekit.restoring.video.names import container_of
+from restorekit.restoring.video.options import VideoOptions
 from restorekit.restoring.video.source import ClipInfo, is_cover
 
 _KEPT = ("audio", "subtitle")
@@ -45,18 +47,26 @@ def check_streams(info: ClipInfo, target: Path) -> tuple[str, ...]:
 
 
 def join(
-    info: ClipInfo, pieces: Sequence[Path], starts: Sequence[int], end: int, target: Path, *, cut: bool = False
+    info: ClipInfo,
+    pieces: Sequence[Path],
+    starts: Sequence[int],
+    end: int,
+    target: Path,
+    options: VideoOptions,
+    *,
+    cut: bool = False,
 ) -> None:
     """Write the pieces and the source's other streams into `target`, which appears complete or not at all.
 
     `starts`: the time of each frame in ticks of the source; `end`: the end of the last. `cut`: leave out what is
     later than that. Raises `DataError` when the file cannot be written.
     """
-    beside = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.part")
+    beside = target.with_name(f".{target.name[:40]}.{secrets.token_hex(4)}.part")
     try:
         try:
-            _write(info, pieces, starts, end, beside, container_of(target), cut)
-            with beside.open("rb") as file:
+            with beside.open("xb") as file:  # FFmpeg opens it by its name
+                hold(file)
+                _write(info, pieces, starts, end, beside, container_of(target), options, cut)
                 os.fsync(file.fileno())
             beside.replace(target)
         except BaseException:  # Ctrl-C included
@@ -68,21 +78,29 @@ def join(
 
 
 def _write(
-    info: ClipInfo, pieces: Sequence[Path], starts: Sequence[int], end: int, path: Path, kind: str, cut: bool
+    info: ClipInfo,
+    pieces: Sequence[Path],
+    starts: Sequence[int],
+    end: int,
+    path: Path,
+    kind: str,
+    options: VideoOptions,
+    cut: bool,
 ) -> None:
     with (
         av.open(str(info.path), metadata_errors="replace") as source,
         av.open(str(pieces[0])) as first,
         av.open(str(path), "w", format=kind, container_options=_container_options(kind, source)) as sink,
     ):
-        sink.metadata.update(source.metadata)
-        picture = _picture(sink, first.streams.video[0], info, kind, source)
+        sink.metadata.update(options.tags(source.metadata))
+        picture = _picture(sink, first.streams.video[0], info, kind)
+        _label(picture, next(s for s in source.streams.video if not is_cover(s)), options)
         copies = {}
         for stream in _companions(source):
             copies[stream.index] = sink.add_stream_from_template(stream, opaque=True)
-            _label(copies[stream.index], stream)
+            _label(copies[stream.index], stream, options)
         last = end * info.time_base if cut else None
-        sink.set_chapters(source.chapters())
+        sink.set_chapters(source.chapters() if options.metadata != "none" else [])
         pictures = _pictures(pieces, starts, end, info, picture)
         for _, packet in heapq.merge(pictures, _others(source, copies, last), key=itemgetter(0)):
             sink.mux_one(packet)
@@ -96,8 +114,8 @@ def _container_options(kind: str, source: Any) -> dict[str, str]:
     return {"movflags": flags}
 
 
-def _picture(sink: Any, encoded: Any, info: ClipInfo, kind: str, source: Any) -> Any:
-    """Add the stream of the restored picture, told as the source's is."""
+def _picture(sink: Any, encoded: Any, info: ClipInfo, kind: str) -> Any:
+    """Add the stream of the restored picture, with the source's colour, shape of pixels and rotation."""
     stream = sink.add_stream_from_template(encoded, opaque=True)
     stream.time_base = info.time_base
     stream.codec_context.framerate = info.rate
@@ -108,14 +126,14 @@ def _picture(sink: Any, encoded: Any, info: ClipInfo, kind: str, source: Any) ->
         stream.set_display_matrix(info.matrix)
     if kind in ("mp4", "mov") and encoded.codec_context.codec.canonical_name == "hevc":
         stream.codec_context.codec_tag = "hvc1"  # Apple's players know no other
-    _label(stream, next(s for s in source.streams.video if not is_cover(s)))
     return stream
 
 
-def _label(stream: Any, source: Any) -> None:
+def _label(stream: Any, source: Any, options: VideoOptions) -> None:
     """Keep a stream's language, title and role; what only tells of its old encoding goes."""
     stale = ("DURATION", "NUMBER_OF_", "BPS", "_STATISTICS", "encoder")
-    stream.metadata.update({key: value for key, value in source.metadata.items() if not key.startswith(stale)})
+    tags = options.tags(source.metadata)
+    stream.metadata.update({key: value for key, value in tags.items() if not key.startswith(stale)})
     stream.disposition = source.disposition
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from restorekit.data.images.fitting import Metadata
 from restorekit.errors import DataError
 
 CodecName = Literal["auto", "h264", "hevc", "vp9", "av1", "ffv1"]
@@ -22,6 +25,7 @@ class Encoder:
     containers: frozenset[str]
 
 
+_PLACE = re.compile(r"location|gps|geo|coordinates|\bxyz|loci", re.IGNORECASE)
 _ALL = frozenset(["mp4", "mov", "matroska"])
 
 ENCODERS: dict[str, Encoder] = {
@@ -35,16 +39,20 @@ ENCODERS: dict[str, Encoder] = {
 
 @dataclass(frozen=True)
 class VideoOptions:
-    """Codec and quality of a restored clip.
+    """Codec, quality and metadata of a restored clip or animation.
 
     `codec`: ``auto`` takes the source's where it is among `CODECS` and the container holds it, else H.264 (VP9 in
     WebM). ``ffv1`` is lossless. `crf`: the encoder's constant quality, from 0, best, to 51 (H.264, HEVC) or 63 (VP9,
-    AV1); by default 18, 20, 24 and 24, where a difference is hard to see.
+    AV1); by default 18, 20, 24 and 24, where a difference is hard to see. `metadata`: titles, tags and chapters, and
+    an animation's EXIF, XMP and comment: ``keep`` them, without the place (``no-gps``), or ``none``; languages stay.
+    `quality`: of animated WebP, 1 to 100; None for 95.
     Raises `DataError` for other values.
     """
 
     codec: CodecName = "auto"
     crf: int | None = None
+    metadata: Metadata = "keep"
+    quality: int | None = None
 
     def __post_init__(self) -> None:
         if self.codec not in CODECS:
@@ -74,6 +82,14 @@ class VideoOptions:
         if source_codec in ENCODERS and container in ENCODERS[source_codec].containers:
             return source_codec
         return "vp9" if container == "webm" else "h264"
+
+    def tags(self, tags: Mapping[str, str]) -> dict[str, str]:
+        """Return the tags of a clip, or of one of its streams, that its result gets."""
+        if self.metadata == "none":
+            return {key: value for key, value in tags.items() if key == "language"}
+        if self.metadata == "no-gps":
+            return {key: value for key, value in tags.items() if not _PLACE.search(key)}
+        return dict(tags)
 
     def settings(self, encoder: Encoder) -> dict[str, str]:
         """Return the encoder's settings as FFmpeg takes them."""

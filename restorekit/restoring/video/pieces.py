@@ -31,7 +31,7 @@ class Pieces:
     """
 
     def __init__(self, target: Path) -> None:
-        self.folder = target.with_name(f".{target.name[:200]}.pieces")
+        self.folder = target.with_name(f".{target.name[:60]}.pieces")
         self._lock = FileLock(self.folder / _LOCK)
 
     def open(self, plan: str) -> int:

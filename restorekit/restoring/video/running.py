@@ -58,7 +58,7 @@ def restore_clip(
             times = _restore(clip, writer, restorer, done, progress, cancel)
             if times.stopped:
                 return VideoReport(source, None, pieces.frames(), done, notes)
-            report = _joined(clip, pieces, times, target, notes, done)
+            report = _joined(clip, pieces, times, target, options, notes, done)
             pieces.remove()
         except (av.FFmpegError, OSError) as error:
             raise DataError(f"{target}: {_reason(error)}") from error
@@ -76,7 +76,13 @@ def _encoder(clip: Clip, target: Path, options: VideoOptions) -> Encoder:
 
 
 def _joined(
-    clip: Clip, pieces: Pieces, times: _Times, target: Path, notes: tuple[str, ...], resumed: int
+    clip: Clip,
+    pieces: Pieces,
+    times: _Times,
+    target: Path,
+    options: VideoOptions,
+    notes: tuple[str, ...],
+    resumed: int,
 ) -> VideoReport:
     """Put the result together; where the clip broke off, under another name, so that nobody takes it for all."""
     count, info = len(times.starts), clip.info
@@ -90,7 +96,7 @@ def _joined(
             f"{info.path}: it breaks off after {count} frames, {seconds:.1f} s ({clip.trouble}); they are restored in"
             f" {target}"
         )
-    join(info, pieces.finished(), times.starts, times.end, target, cut=bool(broken))
+    join(info, pieces.finished(), times.starts, times.end, target, options, cut=bool(broken))
     return VideoReport(info.path, target, count, min(resumed, count), notes, broken)
 
 
