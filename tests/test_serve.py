@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import itertools
 import os
@@ -126,6 +127,32 @@ def test_uploads_have_limits(http):
     codes = [http.put(f"sessions/{SESSION}/files/{i}.png", content=b"x").status_code for i in range(4)]
     assert codes == [201, 201, 201, 409]
     assert http.put("sessions/short/files/a.png", content=b"x").status_code == 400
+
+
+def test_what_fails_on_download_is_explained(http):
+    item = http.put(f"sessions/{SESSION}/files/a.png", content=png()).json()["id"]
+    http.post("gradio_api/queue/join", json={"data": [item, ""], "fn_index": 0, "session_hash": "kept"})
+    http.get("gradio_api/queue/data", params={"session_hash": "kept"})
+    assert http.get(f"items/{item}/result").status_code == 200
+    http.put(f"items/{item}/strength", json=0.5)
+    (Path(os.environ["GRADIO_TEMP_DIR"]).parent / "items" / item / "a.png").write_text("damaged since")
+    answer = http.get(f"items/{item}/result")
+    assert answer.status_code == 409
+    assert answer.json()["detail"].startswith("a.png: not an image of a kind that can be read")
+    assert http.get("items/nobody/result").status_code == 404
+    assert http.put(f"items/{item}/strength", json=2).status_code == 422
+
+
+def test_a_full_disk_is_explained(http, monkeypatch):
+    from restorekit.serve import app
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(app, "_receive", full)
+    answer = http.put(f"sessions/{SESSION}/files/a.png", content=b"x")
+    assert (answer.status_code, "could not keep the file (No space left" in answer.json()["detail"]) == (507, True)
+    assert http.get(f"sessions/{SESSION}").json() == []
 
 
 def test_work_ends_when_the_visitor_goes_away(http):

@@ -154,11 +154,11 @@ def test_cancel_ends_what_runs_and_what_waits(visit):
     page.locator("#model").select_option("slow")
     expect(page.locator("#purpose")).to_have_text("For drops on the glass.")
     drop(page, **{"first.png": photo(), "second.png": photo(), "third.png": photo()})
-    expect(row(page, "first.png")).to_contain_text("restoring")
+    expect(row(page, "first.png")).to_contain_text(re.compile("starting|restoring"))
     expect(page.locator("#overall-text")).to_contain_text("0 of 3 finished")
     row(page, "first.png").get_by_role("button", name="Cancel").click()
     expect(row(page, "first.png")).to_contain_text("cancelled")
-    expect(row(page, "second.png")).to_contain_text("restoring")
+    expect(row(page, "second.png")).to_contain_text(re.compile("starting|restoring"))
     page.get_by_role("button", name="Cancel all").click()
     expect(page.locator("#list li.cancelled")).to_have_count(3)
     page.locator("#model").select_option("invert")
@@ -179,6 +179,16 @@ def test_a_photograph_of_12_megapixels_on_a_phone(visit):
     assert seen.wider_than_screen() == []
     _, path = downloaded(page, page.locator("#download"))
     assert Image.open(path).size == (3000, 4000)
+
+
+def test_a_page_with_a_password(open_page):
+    with served(users={"me": "secret"}) as url:
+        seen = open_page(url, http_credentials={"username": "me", "password": "secret"})
+        expect(seen.page.locator("#kinds")).to_contain_text("JPEG")
+        drop(seen.page, **{"rain.png": photo()})
+        expect(row(seen.page, "rain.png")).to_have_class(re.compile("done"))
+        assert downloaded(seen.page, seen.page.locator("#download"))[0] == "rain-restored.png"
+        assert seen.errors == []
 
 
 def clip(path, frames=5):

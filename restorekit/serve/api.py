@@ -18,8 +18,6 @@ from restorekit.serve.files import told, write_blended
 from restorekit.serve.limits import Limits
 from restorekit.serve.store import Store
 
-PROGRAMS = "programs"  # the session of what comes through gradio's client
-
 
 class Api:
     """The functions behind gradio's queue, which lets `limits.jobs` run at once and `limits.queue` wait."""
@@ -60,7 +58,7 @@ class Api:
         # gradio reads the annotations for its clients, but hands over what came as JSON, and takes that too
         sent = FileData.model_validate(image)
         source = Path(sent.path)  # an uploaded one: `FileGuard` sees to that
-        item = self._items.add(PROGRAMS, sent.orig_name or source.name)
+        item = self._items.add(secrets.token_hex(16), sent.orig_name or source.name)
         item.strength = strength
         try:
             if not 0 <= strength <= 1:

@@ -52,6 +52,7 @@ def build(
         task.cancel()
 
     app = FastAPI(title="restorekit", version=__version__, lifespan=sweeping, openapi_url=None)
+    _explain_failures(app, items)
     _serve_page(app)
     _serve_settings(app, desk, limits, api.work_index)
     _serve_uploads(app, items, limits)
@@ -71,6 +72,20 @@ async def _sweep(items: Store) -> None:
     while True:
         await asyncio.sleep(_SWEEP)
         await asyncio.to_thread(items.expire)
+
+
+def _explain_failures(app: FastAPI, items: Store) -> None:
+    """Answer what fails as the command line would, without paths of this machine."""
+
+    @app.exception_handler(RestorekitError)
+    def refused(_: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({"detail": re.sub(rf"{re.escape(str(items.folder))}/(\S+/)?", "", str(error))}, 409)
+
+    @app.exception_handler(OSError)
+    def full(_: Request, error: Exception) -> JSONResponse:
+        reason = error.strerror if isinstance(error, OSError) else None
+        detail = f"the machine that restores could not keep the file ({reason or error}); tell whoever runs it"
+        return JSONResponse({"detail": detail}, 507)
 
 
 def _serve_page(app: FastAPI) -> None:
@@ -116,10 +131,7 @@ def _serve_uploads(app: FastAPI, items: Store, limits: Limits) -> None:
     async def upload(session: str, name: str, request: Request) -> JSONResponse:
         if not _SESSION.fullmatch(session):
             raise HTTPException(400, "the session is not valid; load the page again")
-        try:
-            item = items.add(session, name)
-        except RestorekitError as error:
-            raise HTTPException(409, str(error)) from error
+        item = items.add(session, name)
         try:
             await _receive(request, item.source, limits)
         except BaseException:  # a visitor who goes away in the middle included

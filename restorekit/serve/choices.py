@@ -23,8 +23,10 @@ class Choice:
 
 
 def _purpose(component: Component, tasks: dict[str, str]) -> str:
-    aims = "; ".join(tasks.get(task, task) for task in component.entry.tasks)
-    return f"To {aims}. {component.entry.summary}" if aims else component.entry.summary
+    """Say what a model is for: its first task, which is the widest, and what it is."""
+    summary = component.entry.summary
+    aims = [tasks.get(task, task) for task in component.entry.tasks]
+    return f"To {aims[0]}. {summary}" if aims else summary
 
 
 def _usable(component: Component) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -64,7 +65,7 @@ class Desk:
         cancels the work. Errors are told in the item's ``message``.
         """
         item.state, item.model, item.message = store.WORKING, model, ""
-        stop, whole, meter = item.stop, Meter(), Meter()
+        stop, meter = item.stop, Meter()
         with ThreadPoolExecutor(1, thread_name_prefix="restorekit-serve") as pool:
             try:
                 running = pool.submit(self._restore, item, meter)
@@ -76,7 +77,7 @@ class Desk:
                 stop.set()
                 if item.state == store.WORKING:  # the visitor went away
                     item.state = store.CANCELLED
-        item.seconds = round(whole.elapsed, 2)
+        item.seconds, item.used = round(meter.elapsed, 2), time.monotonic()
         yield item.facts() | {"share": 1.0, "left": 0.0}
 
     def _restore(self, item: Item, meter: Meter) -> None:

@@ -52,9 +52,7 @@ def _restore_picture(item: Item, restorer: BaseRestorer, meter: Meter, pace: Pac
 def _restore_video(item: Item, restorer: BaseRestorer, meter: Meter) -> None:
     kind = CLIP if is_clip_name(item.source) else ANIMATION
     target = _target(item, clip_target(item.name).name)
-    report = restore_video(
-        item.source, target, restorer, overwrite=True, progress=meter.frame, cancel=item.stop
-    )  # fmt: skip
+    report = restore_video(item.source, target, restorer, overwrite=True, progress=meter.frame, cancel=item.stop)
     if report.target is None:
         raise CancelledError
     item.kind, item.result = kind, report.target

@@ -136,6 +136,7 @@ function rowOf(item) {
 function stateText(item) {
   if (item.state === "waiting" && item.rank > 0) return `waiting, ${item.rank} before it`;
   if (item.state === "working" && item.left !== null) return `restoring, about ${seconds(item.left)} left`;
+  if (item.state === "working" && !item.share) return "starting";
   if (item.state === "uploading") return `uploading, ${Math.round(100 * item.share)} %`;
   return WORDS[item.state];
 }
@@ -261,6 +262,7 @@ async function start() {
   $("kept").textContent = `Files are deleted when you remove them, ${limits.minutes} minutes after you last looked, and when the program ends.`;
   listen();
   describeModel();
+  setInterval(() => fetch(`sessions/${session}`), 20000 * limits.minutes); // an open page still needs its files
   await recall();
   summary();
 }
