@@ -26,11 +26,11 @@ NOTE = "<!-- Written by docs/generate.py (`make docs`); changes made here are lo
 OURS = ("core", "attngan", "pix2pix", "rain2avoid", "remaen", "derain")
 TABLES = (
     Recipe, parts.Named, parts.Term, parts.Optim, parts.Schedule, parts.Phases, parts.Phase, parts.Data, parts.Augment,
-    parts.Synthesis, parts.Adapt,
+    parts.Synthesis, parts.Adapt, parts.Network, parts.OwnPhase,
 )  # fmt: skip
 PLACES = {
     "Recipe": "The recipe itself",
-    "Named": "`generator`, `discriminator`, `prior`",
+    "Named": "`generator`, `discriminator`, `prior`, `procedure`",
     "Term": "`losses.NAME`, `critic_losses.NAME`",
     "Optim": "`optim.generator`, `optim.discriminator`",
     "Schedule": "`schedule`",
@@ -40,6 +40,8 @@ PLACES = {
     "Augment": "`data.augment`",
     "Synthesis": "`data.synthesis`",
     "Adapt": "`adapt`",
+    "Network": "`networks.NAME`",
+    "OwnPhase": "`phases.NAME`",
 }
 
 

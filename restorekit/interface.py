@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from restorekit.errors import TrainingError
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,22 @@ class Output:
     image: Tensor
     extras: Mapping[str, Tensor | tuple[Tensor, ...]] = field(default_factory=dict)
 
+    def extra(self, name: str) -> Tensor:
+        """Return the extra `name`, a tensor. Raises `TrainingError` when it is not there, or is several."""
+        value = self.extras.get(name)
+        if isinstance(value, tuple):
+            raise TrainingError(f"the extra {name!r} is a tuple of {len(value)} tensors; ask for extra_parts({name!r})")
+        return _present(value, f"the extra {name!r}", name, f"use a generator that gives it (it has: {self._names()})")
+
+    def extra_parts(self, name: str) -> tuple[Tensor, ...]:
+        """Return the extra `name` as a tuple of tensors. Raises `TrainingError` when it is not there."""
+        value = self.extras.get(name)
+        found = _present(value, f"the extra {name!r}", name, f"use a generator that gives it (it has: {self._names()})")
+        return found if isinstance(found, tuple) else (found,)
+
+    def _names(self) -> str:
+        return ", ".join(sorted(self.extras)) or "none"
+
     @staticmethod
     def of(value: Output | Tensor) -> Output:
         """Wrap a bare image tensor; leave an `Output` as it is."""
@@ -100,6 +120,15 @@ class Output:
     def detach(self) -> Output:
         """Return the output with every tensor detached from the graph."""
         return Output(self.image.detach(), {k: _each(v, "detach") for k, v in self.extras.items()})
+
+
+def _present(value: Found | None, what: str, need: str, remedy: str) -> Found:
+    """Return what is there. Raises `TrainingError` that names who should have given it."""
+    if value is None:
+        raise TrainingError(
+            f"a loss asks for {what}, and there are none; {remedy}, and let the loss's entry declare needs={{{need!r}}}"
+        )
+    return value
 
 
 @dataclass(frozen=True)
@@ -127,6 +156,31 @@ class LossInput:
     output: Output
     fake: Judgement | None = None
     real: Judgement | None = None
+
+    @property
+    def clean(self) -> Tensor:
+        """The clean images [B, 3, H, W]. Raises `TrainingError` without paired data."""
+        return _present(self.batch.clean, "clean images", "clean", "train on a paired data set")
+
+    @property
+    def mask(self) -> Tensor:
+        """The masks [B, 1, H, W]. Raises `TrainingError` when nobody gives them."""
+        return _present(self.batch.mask, "masks", "mask", "use data or a prior that gives them ('mask-from-pair')")
+
+    @property
+    def references(self) -> Tensor:
+        """The references [B, K, 3, H, W]. Raises `TrainingError` when no prior gives them."""
+        return _present(self.batch.references, "references", "references", "use a prior that gives them")
+
+    @property
+    def judged(self) -> Judgement:
+        """The judgement of the output. Raises `TrainingError` without a discriminator."""
+        return _present(self.fake, "a discriminator's judgement", "logits", "name a discriminator in the recipe")
+
+    @property
+    def judged_clean(self) -> Judgement:
+        """The judgement of the clean images. Raises `TrainingError` outside of a discriminator's own losses."""
+        return _present(self.real, "the judgement of clean images", "logits", "put the loss under 'critic_losses'")
 
 
 class Generator(Protocol):

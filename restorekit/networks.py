@@ -28,6 +28,15 @@ def build_discriminator(recipe: Recipe) -> nn.Module | None:
     return built(network, f"discriminator {recipe.discriminator.name!r}")
 
 
+def build_network(recipe: Recipe, name: str) -> nn.Module:
+    """Return the network of the recipe's table `networks` that is called `name`, initialised under its seed."""
+    network = recipe.networks[name]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed + 2 + list(recipe.networks).index(name))
+        made = create(network.kind, network.name, **network.settings)
+    return built(made, f"{network.kind} {network.name!r}")
+
+
 def per_image_prior(prior: nn.Module | None) -> bool:
     """Whether the prior looks at a whole image once (attribute ``per_image``) and not at each batch."""
     return bool(getattr(prior, "per_image", False))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 Sides = Literal["", "degraded-clean", "clean-degraded"]
 
@@ -46,8 +47,10 @@ class DatasetCard:
     """A data set: `name` and `title`, its parts, and where it comes from.
 
     `task`: ``raindrop`` or ``rain-streak``. `splits`: name -> `Split`. `benchmark_split`: the split that is
-    scored when none is named. `paired`: whether clean images exist. `sides`: the order of the halves
-    when one picture holds both images. `homepage`: where the authors offer it.
+    scored when none is named. `paired`: whether clean images exist. `sides`: the order of the halves when one picture
+    holds both images, or the names of the folders of degraded and of clean images, such as ``("wet", "dry")``, where
+    these are not those that `restorekit.data.layout` knows. `pair`: what finds the pairs of a copy where neither does:
+    its folder -> split -> `restorekit.data.pairing.FilePair` of each sample. `homepage`: where the authors offer it.
     `license`: as its authors state it. `paper`: where it was published.
     `degraded_scores`: split -> protocol id -> (PSNR in dB, SSIM) of the degraded images of the full split.
     `layouts`: the arrangements in which copies are found, for people to read.
@@ -59,7 +62,8 @@ class DatasetCard:
     splits: Mapping[str, Split]
     benchmark_split: str = "test"
     paired: bool = True
-    sides: Sides = ""
+    sides: Sides | tuple[str, str] = ""
+    pair: Callable[[Path], Mapping[str, Sequence[Any]]] | None = None
     license: str = "none stated"
     homepage: str = ""
     paper: str = ""

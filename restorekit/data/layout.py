@@ -154,6 +154,25 @@ def _file_site(tree: Tree, root: Path, folder: Path, kids: list[Path]) -> Site |
     return None
 
 
+def named_sites(tree: Tree, root: Path, sides: tuple[str, str]) -> list[Site]:
+    """Return every folder that is called, or lies below one that is called, as the first of `sides`, with its partner.
+
+    The partner has the same path with the second name in that place; capitals do not matter.
+    """
+    lower = {path.relative_to(root).as_posix().lower(): path for path in tree}
+    sites = []
+    for name, folder in lower.items():
+        parts = name.split("/")
+        if sides[0].lower() not in parts or not tree[folder]:
+            continue
+        place = parts.index(sides[0].lower())
+        partner = lower.get("/".join([*parts[:place], sides[1].lower(), *parts[place + 1 :]]))
+        if partner is not None and tree[partner]:
+            layout = f"{_relative(folder, root)} + {_relative(partner, root)}"
+            sites.append(Site(folder, layout, tuple(tree[folder]), tuple(tree[partner])))
+    return sites
+
+
 def find_sites(tree: Tree, root: Path) -> list[Site]:
     """Return every site with both roles under `root`; the folders of one site never start another."""
     children, used, sites = _children(tree), set[Path](), list[Site]()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from restorekit.data.cards import DatasetCard, Sides, Split
-from restorekit.data.layout import Tree, find_sites, image_tree
+from restorekit.data.layout import Tree, find_sites, image_tree, named_sites
 from restorekit.data.pairing import (
     FilePair,
     PairedFiles,
@@ -19,7 +19,7 @@ from restorekit.data.pairing import (
     sites_by_split,
     unique_names,
 )
-from restorekit.errors import UnknownNameError, closest
+from restorekit.errors import PluginError, RestorekitError, UnknownNameError, closest
 
 _NUMBER = re.compile(r"\d+")
 
@@ -88,16 +88,45 @@ def _single_files(card: DatasetCard, tree: Tree, root: Path, sides: Sides) -> di
     return found
 
 
+def _by_its_own_function(card: DatasetCard, root: Path) -> dict[str | None, PairedFiles]:
+    """Return what the card's own function pairs. Raises `PluginError` when it fails or gives something else."""
+    assert card.pair is not None
+    try:
+        groups = {split: tuple(pairs) for split, pairs in card.pair(root).items()}
+    except RestorekitError:
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"data set {card.name!r}: its function `pair` failed ({type(error).__name__}: {error})"
+        ) from error
+    unfit = [pair for pairs in groups.values() for pair in pairs if not isinstance(pair, FilePair)]
+    if unfit:
+        raise PluginError(f"data set {card.name!r}: its function `pair` gave a {type(unfit[0]).__name__}, not FilePair")
+    for split in groups:
+        known_split(card, split)
+    found: dict[str | None, PairedFiles] = {
+        split: PairedFiles(root, pairs, "paired by the data set's own function", paired=card.paired)
+        for split, pairs in groups.items()
+        if pairs
+    }
+    if not found:
+        raise no_pairs(root, image_tree(root))
+    return found
+
+
 def _grouped(card: DatasetCard, root: Path, sides: Sides) -> dict[str | None, PairedFiles]:
+    if card.pair is not None:
+        return _by_its_own_function(card, root)
     tree = image_tree(root)
     if not card.paired:
         return _single_files(card, tree, root, "")
-    sites = find_sites(tree, root)
+    named = card.sides if isinstance(card.sides, tuple) else None
+    sites = named_sites(tree, root, named) if named else find_sites(tree, root)
     if sites and not sides:
         groups = sites_by_split(sites, root, card)
         found = {split: join_sites(root, group) for split, group in groups.items()}
         found = {split: files for split, files in found.items() if files.pairs}
-    elif order := sides or card.sides:
+    elif order := sides or ("" if isinstance(card.sides, tuple) else card.sides):
         found = _single_files(card, tree, root, order)
     else:
         found = {}

@@ -9,7 +9,9 @@ from typing import Literal, get_args
 
 from restorekit.errors import PluginError
 
-Kind = Literal["generator", "discriminator", "prior", "loss", "metric", "dataset", "synthesizer", "task", "model"]
+Kind = Literal[
+    "generator", "discriminator", "prior", "loss", "metric", "dataset", "synthesizer", "task", "procedure", "model"
+]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _KEPT_AS: dict[str, Callable[[Iterable[str]], Iterable[str]]] = {
@@ -29,8 +31,9 @@ class Entry:
 
     `name`: lower-case words joined by ``-``. `target`: ``"package.module:attribute"``, imported on first
     use. What the target is depends on `kind`: a class or function that builds the component from its
-    settings (generator, discriminator, prior, loss, metric, synthesizer), a `DatasetCard` (dataset), a `TaskCard`
-    (task), or a `Recipe`, or a function without arguments that returns one (model).
+    settings (generator, discriminator, prior, loss, metric, synthesizer; a procedure gets the recipe too), a
+    `DatasetCard` (dataset), a `TaskCard` (task), or a `Recipe`, or a function without arguments that returns one
+    (model).
 
     `needs` and `gives` name what passes between components: ``clean``, ``mask``, ``references`` (data and
     priors), ``logits`` (discriminators), and any extra of a generator or discriminator such as

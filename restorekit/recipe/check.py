@@ -20,7 +20,11 @@ def components_of(recipe: Recipe, registry: Registry) -> list[Component]:
         named.append(("discriminator", recipe.discriminator.name))
     if recipe.prior:
         named.append(("prior", recipe.prior.name))
-    named += [("loss", name) for name in (*recipe.losses, *recipe.critic_losses)]
+    if recipe.procedure:
+        named.append(("procedure", recipe.procedure.name))
+    named += [(network.kind, network.name) for network in recipe.networks.values()]
+    own = [name for phase in recipe.phases.own.values() for name in phase.losses]
+    named += [("loss", name) for name in (*recipe.losses, *recipe.critic_losses, *own)]
     if recipe.data.synthesis:
         named.append(("synthesizer", recipe.data.synthesis.task))
     return [registry.find(kind, name) for kind, name in named]
@@ -44,7 +48,7 @@ def _without_idle_losses(recipe: Recipe) -> Recipe:
 
 def _check_critic(recipe: Recipe, registry: Registry) -> None:
     """Refuse critic losses of which none looks at the discriminator: it could not learn."""
-    if not recipe.discriminator:
+    if not recipe.discriminator or recipe.procedure:
         return
     discriminator = registry.find("discriminator", recipe.discriminator.name)
     losses = [registry.find("loss", name) for name in recipe.critic_losses]

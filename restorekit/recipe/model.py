@@ -15,6 +15,7 @@ from restorekit.recipe.parts import (
     Data,
     Fraction,
     Named,
+    Network,
     NonNegativeInt,
     Optims,
     Part,
@@ -40,7 +41,9 @@ class Recipe(Part):
     `clip_norm` (0: off) bounds the norm of each phase's gradient; `ema` (0: off) is the decay of the averaged weights
     that are evaluated and saved; `accumulate` splits each batch in so many micro-batches; `sync_batch_norm` lets
     batch norms see the batch over all processes, not only each its own part; `frozen` names modules of the generator
-    that stay as they are (such as those that `--init` brought).
+    that stay as they are (such as those that `--init` brought). `networks`
+    names further networks, which phases of their own (`phases.NAME`) train; `procedure` a plugin's way of training,
+    where phases of losses are not enough.
 
     Raises `RecipeError` from `Recipe.read`; direct construction raises pydantic's ``ValidationError``.
     """
@@ -52,6 +55,8 @@ class Recipe(Part):
     prior: Named | None = None
     losses: dict[str, Term] = Field(min_length=1)
     critic_losses: dict[str, Term] = Field(default_factory=dict)
+    networks: dict[str, Network] = Field(default_factory=dict)
+    procedure: Named | None = None
     optim: Optims = Optims()
     schedule: Schedule = Schedule()
     phases: Phases = Phases()
@@ -76,11 +81,32 @@ class Recipe(Part):
                 f" (discriminator: {self.discriminator and self.discriminator.name},"
                 f" critic_losses: {sorted(self.critic_losses) or 'none'})"
             )
+        self._check_phases()
         if self.data.augment.rotate and not self.data.crop:
             raise ValueError("data.augment.rotate turns square crops only, and data.crop=0 takes whole images; set one")
         if self.data.batch % self.accumulate:
             raise ValueError(f"data.batch ({self.data.batch}) must be a multiple of accumulate ({self.accumulate})")
         return self
+
+    def _check_phases(self) -> None:
+        """Refuse phases that train or ask networks that the recipe does not have, and networks that nobody trains."""
+        core = ["generator", *(["discriminator"] if self.discriminator else [])]
+        taken = {"generator", "discriminator"} & set(self.networks)
+        if taken:
+            raise ValueError(f"networks.{min(taken)} is a name of its own; call a further network otherwise")
+        known = [*core, *self.networks]
+        judges = [*core[1:], *(n for n, network in self.networks.items() if network.kind == "discriminator")]
+        for name, phase in self.phases.own.items():
+            if phase.trains not in known:
+                raise ValueError(f"phases.{name} trains {phase.trains!r}; the recipe's networks are {', '.join(known)}")
+            if phase.judge not in judges and phase.judge != "discriminator":
+                raise ValueError(
+                    f"phases.{name}: judge is {phase.judge!r}; its discriminators are {', '.join(judges) or 'none'}"
+                )
+        trained = {phase.trains for phase in self.phases.own.values()}
+        idle = [name for name in self.networks if name not in trained]
+        if idle and not self.procedure:
+            raise ValueError(f"networks.{idle[0]} is trained by no phase; add one, such as phases.{idle[0]}")
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> Self:
@@ -102,7 +128,8 @@ class Recipe(Part):
         values = self.plain()
         synthesis = values["data"].get("synthesis", {"defocus": 0.0})
         # These fields came later; recipes without them keep their identity.
-        for table, later in ((values, "sync_batch_norm"), (values, "frozen"), (synthesis, "defocus")):
+        later_fields = ((values, "sync_batch_norm"), (values, "frozen"), (values, "networks"), (synthesis, "defocus"))
+        for table, later in later_fields:
             if not table[later]:
                 del table[later]
         text = json.dumps(values, sort_keys=True)

@@ -10,7 +10,7 @@ from typing import Any
 from restorekit.errors import RecipeError, closest
 from restorekit.recipe.model import Recipe, fields_at
 
-_COMPONENTS = ("generator", "discriminator", "prior")
+_COMPONENTS = ("generator", "discriminator", "prior", "procedure")
 _WORDS = {"none": None, "true": True, "false": False}
 _SHORTHANDS = (*_COMPONENTS, "schedule")  # a bare string is the table's name
 

@@ -117,15 +117,42 @@ class Phase(Part):
     start: NonNegativeInt = 0
 
 
-class Phases(Part):
-    """The phases of a step, `discriminator` and then `generator`.
+class OwnPhase(Phase):
+    """A phase beyond the two: it trains the network called `trains`, by its own `losses` and `optim`.
 
-    With `share_forward` both use one forward pass of the generator.
+    In the phase of a generator, `output` is that network's own; in that of a discriminator, the judgements are its own.
+    `judge` names the discriminator that judges in the phase of a generator, where the recipe has it.
     """
+
+    trains: str
+    losses: dict[str, Term] = Field(min_length=1)
+    optim: Optim = Optim()
+    judge: str = "discriminator"
+
+
+class Phases(Part):
+    """The phases of a step: those of generator and discriminator, then those by other names, in order.
+
+    With `share_forward` phases use one forward pass of the generator.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+    __pydantic_extra__: dict[str, OwnPhase] = Field(init=False)
 
     generator: Phase = Phase()
     discriminator: Phase = Phase()
     share_forward: bool = True
+
+    @property
+    def own(self) -> dict[str, OwnPhase]:
+        """The phases beyond those of generator and discriminator."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class Network(Named):
+    """A network beyond generator and discriminator: a component of `kind`, with its settings."""
+
+    kind: Literal["generator", "discriminator"] = "generator"
 
 
 class Augment(Part):

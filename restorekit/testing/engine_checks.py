@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from restorekit.data.imageset import ImageSet, RawSample
 from restorekit.engine import Options, train
-from restorekit.engine.step.task import RecipeTask
+from restorekit.engine.step.task import make_task
 from restorekit.interface import SizeRule
 from restorekit.networks import build_generator
 from restorekit.plugin.registry import registry
@@ -168,7 +168,7 @@ def check_accumulates(subject: Subject) -> None:
 
 
 def _skip_if_batch_dependent(recipe: Recipe) -> None:
-    for network in RecipeTask(recipe).networks.values():
+    for network in make_task(recipe).networks.values():
         for module in network.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm | nn.modules.dropout._DropoutNd):
                 raise CheckSkippedError(f"{type(module).__name__} cannot be split into micro-batches exactly")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from restorekit.devices import pick_precision
-from restorekit.engine.step.task import RecipeTask
+from restorekit.engine.step.task import Task, TaskPhase, make_task
 from restorekit.errors import RecipeError, WeightsError
 from restorekit.interface import Batch, Output, SizeRule
 from restorekit.networks import build_generator
@@ -49,7 +49,7 @@ def _available(name: str, term: dict[str, Any]) -> bool:
     return True
 
 
-def small_batch(recipe: Recipe, task: RecipeTask, count: int = 2) -> Batch:
+def small_batch(recipe: Recipe, task: Task, count: int = 2) -> Batch:
     """Return a small batch for the recipe; references are made up where a prior looks at whole images."""
     side = SizeRule.of(task.networks["generator"]).padded(64)
     data = batch(count, side, side)
@@ -102,18 +102,18 @@ def check_rejects_unknown_fields(subject: Subject) -> None:
     raise CheckFailedError("it accepts an unknown field or setting; each generator must refuse unknown ones")
 
 
-def _learn(task: RecipeTask, phase: str, data: Batch) -> Tensor:
-    """Return the weighted loss of a phase, with the other network frozen, as the engine computes it."""
-    learns = phase == "generator"
+def _learn(task: Task, phase: TaskPhase, data: Batch) -> Tensor:
+    """Return the weighted loss of a phase, with the other networks frozen, as the engine computes it."""
+    learns = phase.trains == "generator"
     for name, network in task.networks.items():
-        network.train().requires_grad_(name == phase)
+        network.train().requires_grad_(name == phase.trains)
     with torch.set_grad_enabled(learns):
         output = task.forward(task.networks, data)
     if not learns and task.share_forward:
         output = output.detach()
-    terms, _ = task.terms(phase, task.networks, data, output)
+    terms, _ = task.terms(phase.name, task.networks, data, output)
     for name, (_, value) in terms.items():
-        require(finite(value), f"loss {name!r} of the {phase}'s phase is {float(value.detach())}")
+        require(finite(value), f"loss {name!r} of the {phase.name}'s phase is {float(value.detach())}")
     return torch.stack([weight * value for weight, value in terms.values()]).sum()
 
 
@@ -121,14 +121,14 @@ def _learn(task: RecipeTask, phase: str, data: Batch) -> Tensor:
 def check_each_phase_trains_its_network(subject: Subject) -> None:
     """In each phase gradients reach all parameters of the trained network, and of no other."""
     recipe = runnable_recipe(subject)
-    task = RecipeTask(recipe)
+    task = make_task(recipe)
     task.to(torch.device(subject.device))
     data = small_batch(recipe, task)
     trainable = {n: [p for p in net.parameters() if p.requires_grad] for n, net in task.networks.items()}
     for phase in task.phases:
         for network in task.networks.values():
             network.zero_grad(set_to_none=True)
-        _learn(task, phase.name, data).backward()  # type: ignore[no-untyped-call]
+        _learn(task, phase, data).backward()  # type: ignore[no-untyped-call]
         for name, network in task.networks.items():
             _require_gradients(phase.trains, name, network, trainable[name])
 
@@ -152,12 +152,12 @@ def check_losses_finite_under_bfloat16(subject: Subject) -> None:
     if pick_precision("auto", torch.device(subject.device)) != "bf16":
         raise CheckSkippedError("this device only emulates bfloat16 (a CPU without AVX512-BF16 and AMX does)")
     recipe = runnable_recipe(subject)
-    task = RecipeTask(recipe)
+    task = make_task(recipe)
     task.to(torch.device(subject.device))
     data = small_batch(recipe, task)
     for phase in task.phases:
         with torch.autocast(data.degraded.device.type, dtype=torch.bfloat16):
-            _learn(task, phase.name, data)
+            _learn(task, phase, data)
 
 
 @for_kinds("model")

@@ -54,14 +54,14 @@ def test_a_replay_leaves_frozen_parts_frozen(lab):
 
 def test_what_a_network_froze_itself_gets_no_gradient(lab, monkeypatch):
     recipe = lab.recipe("remaen")
-    build = engine_module.RecipeTask
+    build = engine_module.make_task
 
     def build_frozen(recipe):
         task = build(recipe)
         next(task.networks["generator"].parameters()).requires_grad_(False)
         return task
 
-    monkeypatch.setattr(engine_module, "RecipeTask", build_frozen)
+    monkeypatch.setattr(engine_module, "make_task", build_frozen)
     engine, moved = trained(lab, recipe)
     name, first = next(engine.generator.named_parameters())
     assert not first.requires_grad

@@ -18,7 +18,7 @@ from restorekit.engine.step.buffers import Buffers
 from restorekit.engine.step.freezing import Learning
 from restorekit.engine.step.nonfinite import Guard, Trouble, finite_terms
 from restorekit.engine.step.schedule import rate_factor
-from restorekit.engine.step.task import RecipeTask, TaskPhase
+from restorekit.engine.step.task import TaskPhase, make_task
 from restorekit.engine.step.update import Updater
 from restorekit.errors import TrainingError
 from restorekit.interface import Batch, Output
@@ -50,7 +50,7 @@ class Engine:
         self.runtime = runtime
         self.compiled = compiled
         self.seed = recipe.seed  # of dropout; a rollback changes it
-        self.task = RecipeTask(recipe)
+        self.task = make_task(recipe)
         self.task.to(runtime.device)
         for network in self.task.networks.values():
             if recipe.sync_batch_norm and runtime.many:
@@ -93,11 +93,13 @@ class Engine:
         factor = rate_factor(self.recipe.schedule, step, self.recipe.steps)
         due = [phase for phase in self.task.phases if phase.due(step)]
         shared = self._shared_forward(due, micros)
+        moved = False
         for phase in due:
             for repeat in range(phase.timing.repeats):
                 # once the generator has moved, the shared forward pass is out of date
-                fresh = repeat > 0 and phase.trains == "generator"
+                fresh = phase.trains == "generator" and (repeat > 0 or moved)
                 self._phase(phase, step, factor, micros, None if fresh else shared)
+            moved = moved or phase.trains == "generator"
         self.buffers.settle(self.runtime.mean)
         if self.ema is not None:
             self.ema.update(self.generator, step=step)
