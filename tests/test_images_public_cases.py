@@ -302,6 +302,20 @@ def test_exif_in_several_segments_is_shortened_for_jpeg_with_a_note(tmp_path):
     assert len(Image.open(tmp_path / "a.png").info["exif"]) > 80_000
 
 
+def test_exif_that_an_encoder_chokes_on_does_not_cost_the_picture(tmp_path, monkeypatch):
+    real = Image.Image.save
+
+    def picky(self, file, **options):
+        if options.get("exif"):
+            raise struct.error("required argument is not an integer")
+        real(self, file, **options)
+
+    monkeypatch.setattr(Image.Image, "save", picky)
+    notes = write_picture(tmp_path / "a.avif", Picture(noise(8, 8, 3), exif=exif()))
+    assert "its EXIF data were left out, because AVIF could not be written with them" in notes[0]
+    assert image_size(tmp_path / "a.avif") == (8, 8)
+
+
 def test_the_thumbnail_of_the_rainy_picture_is_removed(tmp_path):
     Image.fromarray(noise(6, 9, 3)).save(tmp_path / "a.jpg", exif=exif_with_thumbnail())
     assert b"rainy" in (tmp_path / "a.jpg").read_bytes()

@@ -7,6 +7,7 @@ import os
 import secrets
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -50,7 +51,10 @@ def write_picture(path: str | Path, picture: Picture, options: WriteOptions | No
         raise
     except Exception as error:  # encoders raise anything, too
         why = f"{type(error).__name__}: {error}"
-        raise ImageError(f"{path}: cannot be written as {kind} ({why}); choose another format") from error
+        if fitting.exif is None:
+            raise ImageError(f"{path}: cannot be written as {kind} ({why}); choose another format") from error
+        said.append(f"its EXIF data were left out, because {kind} could not be written with them ({why})")
+        return (*said, *write_picture(path, replace(fitting, exif=None), replace(options, note={})))
     return tuple(dict.fromkeys(said))
 
 
