@@ -61,7 +61,7 @@ def describe(component: Component, found: Registry) -> dict[str, Any]:
         "needs": sorted(entry.needs),
         "gives": sorted(entry.gives),
         "paper": entry.paper,
-        "license": entry.license,
+        "license": component.license,
         "deviations": list(entry.deviations),
         "target": entry.target,
     }

@@ -10,6 +10,7 @@ from restorekit.cli.listing import ComponentName, describe, echo_json, echo_tabl
 from restorekit.errors import WeightsError
 from restorekit.plugin.registry import Component, Registry, registry
 from restorekit.weights import weights_state
+from restorekit.weights.find import shipped_license
 
 
 def _weights(component: Component) -> str:
@@ -20,7 +21,18 @@ def _weights(component: Component) -> str:
 
 
 def _row(component: Component, found: Registry) -> dict[str, Any]:
-    return {**describe(component, found), "weights": _weights(component)}
+    return {
+        **describe(component, found),
+        "weights": _weights(component),
+        "weights_license": _weights_license(component),
+    }
+
+
+def _weights_license(component: Component) -> str:
+    try:
+        return shipped_license(component.entry)
+    except WeightsError:  # said where the weights are used
+        return ""
 
 
 def _list(as_json: bool) -> None:
@@ -48,11 +60,11 @@ def models(context: click.Context, as_json: bool) -> None:
 
 def _echo_facts(facts: dict[str, Any]) -> None:
     click.echo(f"{facts['id']}: {facts['summary']}")
-    for key in ("tasks", "weights", "paper", "license", "needs", "gives"):
+    for key in ("tasks", "weights", "weights_license", "paper", "license", "needs", "gives"):
         value = facts[key]
         text = ", ".join(value) if isinstance(value, list) else value
         if text:
-            click.echo(f"{key}: {text}")
+            click.echo(f"{key.replace('_license', ' licence')}: {text}")
     click.echo(f"plugin: {facts['plugin']} ({facts['distribution']} {facts['version']})")
     for deviation in facts["deviations"]:
         click.echo(f"deviation: {deviation}")

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
+
 from restorekit.errors import PluginError
 
 Kind = Literal[
@@ -25,6 +27,19 @@ _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 
+def check_license(text: str, where: str) -> None:
+    """Raise `PluginError` for a text that is neither empty nor an SPDX licence expression."""
+    if not text:
+        return
+    try:
+        canonicalize_license_expression(text)
+    except InvalidLicenseExpression as error:
+        raise PluginError(
+            f"{where}: license {text!r} is no SPDX expression; give one such as 'Apache-2.0', 'MIT OR BSD-3-Clause' or"
+            " 'LicenseRef-Mine'"
+        ) from error
+
+
 @dataclass(frozen=True, kw_only=True)
 class Entry:
     """One component of one plugin; `summary` is its one line in listings.
@@ -38,7 +53,8 @@ class Entry:
     `needs` and `gives` name what passes between components: ``clean``, ``mask``, ``references`` (data and
     priors), ``logits`` (discriminators), and any extra of a generator or discriminator such as
     ``attention``. `tasks` says what a model, data set or synthesizer is for: names of tasks that some plugin
-    declares, such as ``raindrop``. `license` is an SPDX identifier of the implementation. `deviations` lists, one
+    declares, such as ``raindrop``. `license` is the SPDX expression of the implementation; without, that of the
+    distribution counts. `deviations` lists, one
     sentence each, where it differs from the `paper`. `adapts` (models only): it can learn from the one image
     that it restores. `weights` (models only): ``"package:folder"`` with a ``manifest.json`` of trained
     weights. `default_for` (models only): those of its tasks for which it is meant to be taken when the user
@@ -55,7 +71,7 @@ class Entry:
     gives: Iterable[str] = frozenset()
     tasks: tuple[str, ...] = ()
     paper: str = ""
-    license: str = "Apache-2.0"
+    license: str = ""
     deviations: tuple[str, ...] = ()
     weights: str = ""
     adapts: bool = False
@@ -81,6 +97,7 @@ class Entry:
         unfit = [task for task in self.tasks if not isinstance(task, str) or not _NAME.fullmatch(task)]
         if unfit:
             raise PluginError(f"entry {self.name!r}: {unfit[0]!r} is no name of a task, such as 'rain-streak'")
+        check_license(self.license, f"entry {self.name!r}")
         stray = [task for task in self.default_for if self.kind != "model" or task not in self.tasks]
         if stray:
             raise PluginError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.metadata
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,11 @@ class Component:
         """The canonical id, ``plugin/name``."""
         return f"{self.plugin.name}/{self.entry.name}"
 
+    @property
+    def license(self) -> str:
+        """The licence of the implementation: the entry's, else the distribution's, else ``none stated``."""
+        return self.entry.license or stated_license(self.plugin.distribution) or "none stated"
+
     def load(self) -> Any:
         """Import the target and return it.
 
@@ -49,6 +55,16 @@ class Component:
                 f" ({type(error).__name__}: {error}); reinstall or mend {self.plugin.distribution}"
             ) from error
         return target
+
+
+@functools.cache
+def stated_license(distribution: str) -> str:
+    """Return the ``License-Expression`` of an installed distribution, or an empty string."""
+    try:
+        metadata = importlib.metadata.metadata(distribution)
+        return str(metadata["License-Expression"]) if "License-Expression" in metadata else ""
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 class Registry:

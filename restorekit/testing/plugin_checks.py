@@ -16,7 +16,7 @@ from restorekit.cli.main import COMMANDS
 from restorekit.plugin.discovery import Plugin
 from restorekit.plugin.hooks import LOG, Hooks, trackers
 from restorekit.plugin.registry import registry
-from restorekit.testing.check import CheckSkippedError, require
+from restorekit.testing.check import require
 
 _HEAVY = ("torch", "torchvision", "kornia", "timm", "accelerate", "matplotlib", "scipy")
 
@@ -79,7 +79,7 @@ def check_follows_a_run(plugin: Plugin) -> None:
     """The hooks that follow runs live through a whole one: start, logs, evaluation, checkpoint, end, failure."""
     manager = registry().manager
     if plugin.name not in trackers(manager):
-        raise CheckSkippedError("it follows no runs")
+        return
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         hooks = Hooks(manager, [plugin.name], _run_folder(run), lambda text: None)

@@ -39,6 +39,12 @@ def shipped_weights(entry: Entry) -> Shipped | None:
     return read_manifest(folder_of(entry.weights)).get(entry.name)
 
 
+def shipped_license(entry: Entry) -> str:
+    """Return the licence of the weights that the model's plugin ships: an empty string where it ships none."""
+    shipped = shipped_weights(entry)
+    return "" if shipped is None else shipped.license or "none stated"
+
+
 def weights_state(entry: Entry) -> str:
     """Return where a model's weights would come from: ``user``, ``shipped``, ``adapts`` or ``none``."""
     if (user_folder() / f"{entry.name}{SUFFIX}").is_file():
@@ -128,7 +134,8 @@ def find_weights(component: Component, weights: str | Path | None = None) -> Wei
         )
     verify(shipped)
     plugin = component.plugin
-    return WeightsFile(shipped.path, f"shipped ({plugin.distribution} {plugin.version})", shipped.seen)
+    terms = f", {shipped.license}" if shipped.license else ""
+    return WeightsFile(shipped.path, f"shipped ({plugin.distribution} {plugin.version}{terms})", shipped.seen)
 
 
 def _rank(component: Component) -> tuple[bool, float]:

@@ -20,7 +20,8 @@ class Shipped:
     """One file of a manifest.
 
     `seen`: perceptual hashes (64 bits) of the real photographs of degraded scenes that it was trained on, which no
-    benchmark may then judge it by. `gain`: dB that it gained over the degraded input when it was shipped.
+    benchmark may then judge it by. `gain`: dB that it gained over the degraded input when it was shipped. `license`: an
+    SPDX expression, of the weights alone.
     """
 
     model: str
@@ -28,6 +29,7 @@ class Shipped:
     sha256: str
     seen: tuple[int, ...] = ()
     gain: float = 0.0
+    license: str = ""
 
     def facts(self) -> dict[str, Any]:
         """Return what the manifest holds of it."""
@@ -36,13 +38,16 @@ class Shipped:
             values["seen"] = [f"{value:016x}" for value in self.seen]
         if self.gain:
             values["gain"] = self.gain
+        if self.license:
+            values["license"] = self.license
         return values
 
     @classmethod
     def of(cls, model: str, folder: Path, item: Mapping[str, Any]) -> Shipped:
         """Return one item of the manifest in `folder`. Raises what a damaged one raises."""
         seen = tuple(int(value, 16) for value in item.get("seen", ()))
-        return cls(model, folder / item["file"], item["sha256"], seen, float(item.get("gain", 0.0)))
+        gain, terms = float(item.get("gain", 0.0)), str(item.get("license", ""))
+        return cls(model, folder / item["file"], item["sha256"], seen, gain, terms)
 
 
 def file_sha256(path: Path) -> str:
@@ -90,9 +95,12 @@ def verify(shipped: Shipped) -> None:
         )
 
 
-def add_to_manifest(folder: Path, model: str, file: str, seen: Iterable[int] = (), gain: float = 0.0) -> None:
-    """Record a file of the folder as the weights of `model`; `seen` and `gain` as in `Shipped`."""
+def add_to_manifest(
+    folder: Path, model: str, file: str, seen: Iterable[int] = (), gain: float = 0.0, license: str = ""
+) -> None:
+    """Record a file of the folder as the weights of `model`; the rest as in `Shipped`, the licence kept if not given."""
     known = read_manifest(folder)
-    known[model] = Shipped(model, folder / file, file_sha256(folder / file), tuple(seen), gain)
+    terms = license or (known[model].license if model in known else "")
+    known[model] = Shipped(model, folder / file, file_sha256(folder / file), tuple(seen), gain, terms)
     values = {name: shipped.facts() for name, shipped in sorted(known.items())}
     (folder / MANIFEST).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
