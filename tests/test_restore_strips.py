@@ -49,7 +49,7 @@ def test_strips_give_what_whole_pictures_give(network, size, tile, flips, monkey
     # Tiles are mirrored one by one: where the padding is not empty, a mirrored whole image lies on another grid.
     given = picture(size[0], -(-size[1] // 4) * 4 if flips else size[1])
     whole = Restorer(network, device="cpu", precision="fp32", tile=0, flips=flips).restore_picture(given)
-    monkeypatch.setattr(restorer, "_LARGE", 1)
+    monkeypatch.setattr(restorer, "LARGE", 1)
     strips = Restorer(network, device="cpu", precision="fp32", tile=tile, flips=flips).restore_picture(given)
     difference = np.abs(whole.pixels.astype(int) - strips.pixels.astype(int))
     assert difference.max() <= 1  # the sum of two weights may round to another level
@@ -57,7 +57,7 @@ def test_strips_give_what_whole_pictures_give(network, size, tile, flips, monkey
 
 
 def test_depth_alpha_and_greyness_stay(network, monkeypatch):
-    monkeypatch.setattr(restorer, "_LARGE", 1)
+    monkeypatch.setattr(restorer, "LARGE", 1)
     deep = picture(80, 90, np.uint16, alpha=np.full((80, 90), 7, np.uint16), grey=True)
     done = Restorer(network, device="cpu", tile=48).restore_picture(deep)
     assert done.pixels.dtype == np.uint16
@@ -68,7 +68,7 @@ def test_depth_alpha_and_greyness_stay(network, monkeypatch):
 
 
 def test_tiles_are_halved_when_the_memory_runs_out(network, monkeypatch):
-    monkeypatch.setattr(restorer, "_LARGE", 1)
+    monkeypatch.setattr(restorer, "LARGE", 1)
 
     class Hungry(Blur):
         sizes: list = []  # noqa: RUF012

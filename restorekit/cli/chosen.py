@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -43,7 +44,15 @@ def chosen_restorer(
 
         model, why = default_model(registry())
         click.echo(f"no model named: taking {model}, {why}", err=True)
-    return restorekit.load(model, budget=budget, **settings)
+    return restorekit.load(model, budget=budget, **settings | {"device": _own_device(settings["device"])})
+
+
+def _own_device(device: str) -> str:
+    """Return the GPU of this process where several were launched on one machine and none is named."""
+    import torch
+
+    local = os.environ.get("LOCAL_RANK", "")
+    return f"cuda:{local}" if device == "auto" and local and torch.cuda.is_available() else device
 
 
 def _exported(

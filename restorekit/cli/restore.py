@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from restorekit.cli.chosen import chosen_restorer
+from restorekit.cli.streams import check_target, check_use, is_stream, restore_stream
 
 if TYPE_CHECKING:
     from restorekit.data.images.fitting import Metadata
     from restorekit.restoring.folders import FileOptions, Report
+    from restorekit.restoring.joblog import JobLog
     from restorekit.restoring.planning import Job, LeftOut
     from restorekit.restoring.restorer import BaseRestorer
     from restorekit.restoring.video.options import CodecName
@@ -35,7 +37,7 @@ class _TileType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 
 
 @click.command("restore")
-@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...", type=click.Path(path_type=Path))
+@click.argument("inputs", nargs=-1, metavar="INPUT...", type=click.Path(path_type=Path))
 @click.option(
     "-o",
     "--output",
@@ -43,8 +45,14 @@ class _TileType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     required=True,
     metavar="OUT",
     type=click.Path(path_type=Path),
-    help="Folder for the results; for a single input file also a file name.",
+    help="Folder for the results; for a single input file also a file name, or - for standard output.",
 )
+@click.option(
+    "--files-from",
+    metavar="FILE",
+    help="Restore the files that FILE lists, one path a line (-: standard input); they keep their folders in OUT.",
+)
+@click.option("--log", metavar="FILE", type=click.Path(path_type=Path), help="Append a line of JSON for every file.")
 @click.option(
     "-m",
     "--model",
@@ -119,6 +127,8 @@ def command(
     /,
     inputs: tuple[Path, ...],
     out: Path,
+    files_from: str | None,
+    log: Path | None,
     save_mask: bool,
     preview: bool,
     overwrite: bool,
@@ -132,36 +142,60 @@ def command(
     video_crf: int | None,
     **model: Any,
 ) -> None:
-    """Restore photographs and clips: INPUT is any number of files and folders.
+    """Restore photographs and clips: INPUT is any number of files and folders, or - for one image on standard input.
 
     Folders are searched with all their subfolders, and OUT keeps their tree. Inputs are never changed; what
-    is in OUT already is skipped. The exit code is 1 if a file failed.
+    is in OUT already is skipped. The exit code is 1 if a file failed. Under torchrun or `accelerate launch` the
+    processes share the files.
     """
     from restorekit.cli.afterwards import Afterwards
     from restorekit.restoring.folders import run_jobs
+    from restorekit.restoring.joblog import JobLog
+    from restorekit.restoring.lists import process_of, read_list, share
     from restorekit.restoring.planning import left_out, plan_jobs
     from restorekit.restoring.video import VideoOptions
 
-    video = VideoOptions(video_codec, video_crf, metadata, quality)
-    jobs = plan_jobs(inputs, out, overwrite=overwrite, format=format_, suffix=suffix)
+    rank, count = process_of()
+    check_use(inputs, out, files_from, count, preview)
+    video, lines = VideoOptions(video_codec, video_crf, metadata, quality), JobLog(log) if log else None
+    if is_stream(inputs, out):
+        check_target(out, overwrite)
+        restorer = _loaded(model, lines)
+        options = _file_options(restorer, quality, metadata, to_srgb, note)
+        restore_stream(inputs[0], out, restorer, format_, options, lines)
+        return
+    listed = read_list(files_from) if files_from else []
+    jobs = share(plan_jobs(inputs, out, overwrite=overwrite, format=format_, suffix=suffix, listed=listed), rank, count)
     _tell_left_out(left_out(inputs, out))
     more = Afterwards(jobs, out, save_mask, preview)
     if more.complete:
+        if lines:
+            lines.add_skipped(jobs)
         click.echo(f"0 restored, {len(jobs)} skipped, 0 failed: all are in {out} (--overwrite restores again)")
         more.write_sheet()
         return
-    restorer = chosen_restorer(**model)
-    click.echo(f"model {restorer.info.model} on {restorer.where}", err=True)
+    restorer = _loaded(model, lines)
     more.check_model(restorer)
     options = _file_options(restorer, quality, metadata, to_srgb, note)
-    report = _with_bar(
-        jobs, lambda tick, frames: run_jobs(jobs, restorer, tick, video=video, frames=frames, files=options)
-    )
+
+    def work(tick: JobTick, frames: FrameTick) -> Report:
+        return run_jobs(jobs, restorer, tick, video=video, frames=frames, files=options, log=lines)
+
+    report = _with_bar(jobs, rank, work)
     report.failed += more.write_masks()
-    _tell(report)
+    _tell(report, f"process {rank} of {count}: " if count > 1 else "")
     more.write_sheet()
     if not report.ok:
         ctx.exit(1)
+
+
+def _loaded(model: dict[str, Any], log: JobLog | None) -> BaseRestorer:
+    """Load the model, and say which it is."""
+    restorer = chosen_restorer(**model)
+    click.echo(f"model {restorer.info.model} on {restorer.where}", err=True)
+    if log:
+        log.model = restorer.info.model
+    return restorer
 
 
 def _file_options(
@@ -190,8 +224,8 @@ def _tell_left_out(others: LeftOut) -> None:
         click.echo(f"Note: clips need PyAV; {INSTALL}", err=True)
 
 
-def _with_bar(jobs: list[Job], work: Callable[[JobTick, FrameTick], Report]) -> Report:
-    """Run `work` under a progress bar on stderr, with a second one for the frames of a clip."""
+def _with_bar(jobs: list[Job], rank: int, work: Callable[[JobTick, FrameTick], Report]) -> Report:
+    """Run `work` under a progress bar on stderr, with a second one for a clip's frames; only process 0 shows them."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -201,7 +235,7 @@ def _with_bar(jobs: list[Job], work: Callable[[JobTick, FrameTick], Report]) -> 
         TimeRemainingColumn(),
         TextColumn("{task.description}", markup=False),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with Progress(*columns, console=Console(stderr=True), disable=rank > 0) as bar:
         files = bar.add_task("", total=len(jobs), completed=sum(job.done for job in jobs))
         clip = bar.add_task("", visible=False)
 
@@ -215,11 +249,11 @@ def _with_bar(jobs: list[Job], work: Callable[[JobTick, FrameTick], Report]) -> 
         return work(on_file, on_frame)
 
 
-def _tell(report: Report) -> None:
+def _tell(report: Report, who: str) -> None:
     for path, note in report.notes:
         click.echo(f"Note: {path}: {note}", err=True)
     for _, message in report.failed:
         click.echo(f"Failed: {message}", err=True)
     if report.stopped:
         click.echo(f"Stopped: {report.stopped}", err=True)
-    click.echo(report.summary())
+    click.echo(f"{who}{report.summary()}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -11,12 +12,14 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from restorekit.data.images import Picture, WriteOptions, read_picture, to_srgb, write_picture
+from restorekit.data.images import Picture, WriteOptions, read_header, read_picture, to_srgb, write_picture
 from restorekit.data.images.writing import is_fatal, losses, write_failure
 from restorekit.errors import DataError, RestorekitError, missing_package
 from restorekit.leftovers import remove_stale
 from restorekit.outofmemory import is_out_of_memory
+from restorekit.restoring.joblog import JobLog
 from restorekit.restoring.planning import Job, plan_jobs
+from restorekit.restoring.strips import LARGE
 from restorekit.restoring.video import VideoOptions, restore_video
 
 if TYPE_CHECKING:
@@ -85,14 +88,15 @@ def run_jobs(
     video: VideoOptions | None = None,
     frames: FrameProgress | None = None,
     files: FileOptions | None = None,
+    log: JobLog | None = None,
 ) -> Report:
-    """Restore one file after the other, while the next one is being read; clips after all pictures.
+    """Restore one file after the other, while the next one is read and the last one written; clips after all pictures.
 
     A file that fails is reported and the others go on; when the disk is full the rest is not tried.
     `progress` is called after every file with the job, how many are finished, and how many there are; `frames` after
-    every frame of a clip with the job, how many of its frames are finished, and how many it has (None if unknown). At
-    most two pictures are in memory besides the one in work. Raises `DataError` when the folder of the results
-    cannot be made.
+    every frame of a clip with the job, how many of its frames are finished, and how many it has (None if unknown).
+    `log` gets a line for every file. At most two pictures are in memory besides the one in work, and none besides one
+    of 16 megapixels or more. Raises `DataError` when the folder of the results cannot be made.
     """
     jobs = list(jobs)
     report = Report(skipped=[job.source for job in jobs if job.done])
@@ -102,10 +106,14 @@ def run_jobs(
         _make_writable(waiting[0].target.parent)
     for folder in dict.fromkeys(job.target.parent for job in jobs):
         remove_stale(folder)
-    pictures = [job for job in waiting if not job.clip]
-    for job, read in chain(_read_ahead(pictures), ((job, None) for job in waiting if job.clip)):
-        picture = read and partial(_finish_picture, job, read, restorer, report, files or FileOptions())
-        error = _finish(job, picture or partial(_finish_clip, job, restorer, report, video, frames), report)
+    if log:
+        log.add_skipped(jobs)
+    written = _write_behind([job for job in waiting if not job.clip], restorer, files or FileOptions())
+    clips: Iterator[tuple[Job, Callable[[], _Done]]] = (
+        (job, partial(_restore_clip, job, restorer, video, frames)) for job in waiting if job.clip
+    )
+    for job, result in chain(written, clips):
+        error = _finish(job, result, report, log)
         finished += 1
         if progress:
             progress(job, finished, len(jobs))
@@ -125,62 +133,122 @@ def _make_writable(folder: Path) -> None:
         raise DataError(f"{folder}: nothing may be written there; change its permissions, or -o")
 
 
-def _finish(job: Job, restore: Callable[[], None], report: Report) -> RestorekitError | OSError | None:
-    """Restore and write one file; note a failure in `report`, and return an error of writing."""
+@dataclass(frozen=True)
+class _Done:
+    """What became of a file that was read. `broken`: why only a part of it could be restored."""
+
+    notes: tuple[str, ...]
+    seconds: float
+    broken: str = ""
+
+
+def _finish(
+    job: Job, result: Callable[[], _Done], report: Report, log: JobLog | None
+) -> RestorekitError | OSError | None:
+    """Wait for one file; note in `report` and `log` what became of it, and return an error of writing."""
+    error, started = None, time.perf_counter()
     try:
-        restore()
-    except RestorekitError as error:
-        report.failed.append((job.source, str(error)))
-        return error
-    except OSError as error:
-        report.failed.append((job.source, f"{job.target}: {write_failure(error)}"))
-        return error
-    except ImportError as error:
-        report.failed.append((job.source, f"{job.source}: {missing_package(error)}"))
-    except Exception as error:  # a plugin's network may raise anything, and it may be this image only
-        why = f"the model failed ({type(error).__name__}: {error})"
-        if is_out_of_memory(error):
-            why = "not enough memory to restore it; close other programs, or use a smaller --tile, such as 256"
-        report.failed.append((job.source, f"{job.source}: {why}"))
-    return None
+        done = result()
+    except Exception as raised:  # a plugin's network may raise anything, and it may be this image only
+        error = raised if isinstance(raised, (RestorekitError, OSError)) else None
+        done = _Done((), time.perf_counter() - started, _why(job, raised))
+    report.notes += [(job.source, note) for note in done.notes]
+    if done.broken:
+        report.failed.append((job.source, done.broken))
+    else:
+        report.restored.append(job.target)
+    if log:
+        reason = done.broken or "; ".join(done.notes)
+        log.add(job.source, job.target, "failed" if done.broken else "restored", done.seconds, reason)
+    return error
 
 
-def _finish_picture(
-    job: Job, read: Future[Picture], restorer: BaseRestorer, report: Report, files: FileOptions
-) -> None:
-    picture = to_srgb(read.result()) if files.to_srgb else read.result()
-    losses(job.target, picture, files.writing)  # what cannot be written is refused before it is computed
-    restored = restorer.restore_picture(picture)
-    job.target.parent.mkdir(parents=True, exist_ok=True)
-    lost = write_picture(job.target, restored, files.writing)
-    report.restored.append(job.target)
-    report.notes += [(job.source, note) for note in (*picture.notes, *([job.note] if job.note else []), *lost)]
+def _why(job: Job, error: Exception) -> str:
+    """Say in one sentence why a file failed."""
+    if isinstance(error, RestorekitError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{job.target}: {write_failure(error)}"
+    if isinstance(error, ImportError):
+        return f"{job.source}: {missing_package(error)}"
+    if is_out_of_memory(error):
+        return (
+            f"{job.source}: not enough memory to restore it; close other programs, or use a smaller --tile, such as 256"
+        )
+    return f"{job.source}: the model failed ({type(error).__name__}: {error})"
 
 
-def _finish_clip(
-    job: Job, restorer: BaseRestorer, report: Report, video: VideoOptions | None, frames: FrameProgress | None
-) -> None:
+def _restore_clip(job: Job, restorer: BaseRestorer, video: VideoOptions | None, frames: FrameProgress | None) -> _Done:
     def tick(done: int, total: int | None) -> None:
         if frames:
             frames(job, done, total)
 
+    started = time.perf_counter()
     clip = restore_video(job.source, job.target, restorer, options=video, overwrite=job.overwrite, progress=tick)
-    report.notes += [(job.source, note) for note in clip.notes]
+    notes = list(clip.notes)
     if clip.resumed:
-        report.notes.append((job.source, f"{clip.resumed} of its {clip.frames} frames were restored by an earlier run"))
-    if clip.broken:
-        report.failed.append((job.source, clip.broken))
-    else:
-        report.restored.append(job.target)
+        notes.append(f"{clip.resumed} of its {clip.frames} frames were restored by an earlier run")
+    return _Done(tuple(notes), time.perf_counter() - started, clip.broken)
 
 
-def _read_ahead(jobs: Sequence[Job]) -> Iterator[tuple[Job, Future[Picture]]]:
-    """Yield each job with its picture; the next one is read by a thread meanwhile."""
+def _write_behind(
+    jobs: Sequence[Job], restorer: BaseRestorer, files: FileOptions
+) -> Iterator[tuple[Job, Callable[[], _Done]]]:
+    """Yield each job with what waits for its written file; meanwhile the next picture is computed."""
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="restorekit-write") as pool:
+        before: tuple[Job, Callable[[], _Done]] | None = None
+        for job, read, large in _read_ahead(jobs):
+            computed = _computed(job, read, restorer, files)
+            if before:  # before this one is written: where the disk is full, it must not be tried
+                yield before
+            before = job, pool.submit(computed).result
+            if large:
+                yield before
+                before = None
+        if before:
+            yield before
+
+
+def _computed(job: Job, read: Callable[[], Picture], restorer: BaseRestorer, files: FileOptions) -> Callable[[], _Done]:
+    """Restore one picture; return what writes it, or raises what went wrong."""
+    started = time.perf_counter()
+    try:
+        picture = to_srgb(read()) if files.to_srgb else read()
+        losses(job.target, picture, files.writing)  # what cannot be written is refused before it is computed
+        return partial(_write, job, restorer.restore_picture(picture), files, started)
+    except Exception as error:  # it is raised again where the file's turn has come
+        return partial(_raise, error)
+
+
+def _raise(error: Exception) -> _Done:
+    raise error
+
+
+def _write(job: Job, restored: Picture, files: FileOptions, started: float) -> _Done:
+    job.target.parent.mkdir(parents=True, exist_ok=True)
+    lost = write_picture(job.target, restored, files.writing)
+    notes = (*restored.notes, *([job.note] if job.note else []), *lost)
+    return _Done(notes, time.perf_counter() - started)
+
+
+def _read_ahead(jobs: Sequence[Job]) -> Iterator[tuple[Job, Callable[[], Picture], bool]]:
+    """Yield each job with what gives its picture and whether it is large; a thread reads the next one meanwhile."""
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="restorekit-read") as pool:
-        upcoming = pool.submit(read_picture, jobs[0].source) if jobs else None
-        for index, job in enumerate(jobs):
-            assert upcoming is not None
-            current = upcoming
-            if index + 1 < len(jobs):
-                upcoming = pool.submit(read_picture, jobs[index + 1].source)
-            yield job, current
+        upcoming: Future[Picture] | None = None
+        large = bool(jobs) and _is_large(jobs[0].source)
+        for job, following in zip(jobs, [*jobs[1:], None], strict=False):
+            current = upcoming.result if upcoming else partial(read_picture, job.source)
+            next_large = following is not None and _is_large(following.source)
+            alone = following is None or large or next_large
+            upcoming = None if alone or following is None else pool.submit(read_picture, following.source)
+            yield job, current, large
+            large = next_large
+
+
+def _is_large(path: Path) -> bool:
+    """Tell whether a picture is to be alone in memory; one that cannot be read is not."""
+    try:
+        header = read_header(path)
+    except RestorekitError:
+        return False
+    return header.height * header.width >= LARGE

@@ -20,6 +20,7 @@ from restorekit.data.images.formats import (
 )
 from restorekit.data.walking import walk
 from restorekit.errors import DataError
+from restorekit.restoring.lists import kept_name
 from restorekit.restoring.video import can_read_clips, clip_target, is_animation, is_clip_name
 from restorekit.restoring.video.names import container_of, require_av
 
@@ -61,6 +62,7 @@ def plan_jobs(
     recursive: bool = True,
     format: str | None = None,
     suffix: str = "",
+    listed: Sequence[Path] = (),
 ) -> list[Job]:
     """Say which file goes where, and check it before anything is computed.
 
@@ -68,6 +70,7 @@ def plan_jobs(
     inner tree, and links in them are followed; in them, hidden files, other files than images and clips, and what lies
     in `out` are left out. `format`: suffix of restored images, such as ``png``; by default that of each source, and
     ``png`` for kinds that are not written. `suffix`: text at the end of each result's name, as in ``a-clean.jpg``.
+    `listed`: further files, which keep the folders that their paths name; a missing one fails when it is its turn.
     Raises `DataError` when an input is missing, there is nothing to restore, two inputs would give one file, an input
     would be overwritten, `format` is not that of a file name, or a folder is needed and `out` is the name of a file.
     """
@@ -84,6 +87,7 @@ def plan_jobs(
             jobs.append(_single(item, out, ending, suffix) if single else _job(item, out / item.name, ending, suffix))
         else:
             raise DataError(f"{item}: there is no such file or folder; check the path")
+    jobs += [_job(path, out / kept_name(path), ending, suffix) for path in listed]
     if not jobs:
         names = ", ".join(str(item) for item in inputs) or "nothing"
         raise DataError(f"no images or clips in {names}; files that end in {', '.join(READABLE)} are restored")

@@ -22,7 +22,7 @@ from restorekit.padding import pad_to_rule
 from restorekit.restoring.kinds import check_image, take_apart
 from restorekit.restoring.memory import bytes_per_pixel, memory_budget
 from restorekit.restoring.spans import padded_tile, tile_for, tiling_of
-from restorekit.restoring.strips import Planes, restore_strips
+from restorekit.restoring.strips import LARGE, Planes, restore_strips
 from restorekit.restoring.tiling import receptive_field, run_tiled
 from restorekit.weights.digest import state_digest
 
@@ -31,12 +31,12 @@ Run = Callable[[Tensor], Tensor]
 Network = Callable[[Tensor], Output | Tensor]
 Tile = int | Literal["auto"]
 _SMALLEST_TILE = 64
-# Pictures of so many pixels are restored by strips, within so many bytes; so many are for the strips themselves, and
-# tiles get at least so many.
-_LARGE = 16_000_000
-_MOST, _STRIPS, _LEAST = 1.35e9, 1.5e8, 4e8
-# Networks with few channels need more per pixel than their tensors take: pix2pix 170 bytes, and 90 by the estimate.
-_LEAST_PER_PIXEL = 200.0
+# Large pictures are restored within so many bytes; so many are for the strips themselves, and tiles get at least so
+# many.
+_MOST, _STRIPS, _LEAST = 1.2e9, 1.5e8, 4e8
+# Networks with few channels need more per pixel than their tensors take: pix2pix 170 to 240 bytes, and 90 by the
+# estimate.
+_LEAST_PER_PIXEL = 300.0
 # Of the estimate by `bytes_per_pixel`, tiles in float32 took up to 1.2 (attngan in bf16: 0.71, remaen 0.52).
 _FP32_NEEDS = 1.3
 _needs: WeakKeyDictionary[Any, dict[Precision, tuple[float, float]]] = WeakKeyDictionary()
@@ -163,11 +163,11 @@ class BaseRestorer(ABC):
         """Restore a picture; depth, alpha and metadata stay.
 
         From 16 megapixels on, it is restored from top to bottom, a row of tiles at a time, and picture, result and
-        tiles together take about 1.3 GB, as long as a tile of the network fits in.
+        tiles together take about 1.2 GB, as long as a tile of the network fits in.
         """
         precision = self._precision_for(picture.bits > 8)
         network = self._fixed_network()
-        if network is not None and picture.height * picture.width >= _LARGE:
+        if network is not None and picture.height * picture.width >= LARGE:
             return self._by_strips(network, picture, precision)
         return picture.with_image(self._restore_checked(picture.tensor(), precision))
 

@@ -15,6 +15,9 @@ from restorekit.data.images.picture import Picture, Pixels, pixels_of, planes_of
 from restorekit.errors import RestorekitError
 from restorekit.restoring.spans import Span, Tiling
 
+LARGE = 16_000_000
+"""Pixels from which on a picture is restored by strips, and is alone in memory."""
+
 Planes = NDArray[np.float32]
 RunPlanes = Callable[[Planes], Planes]
 """[1, 3, H, W] float32 in [0, 1], of a size that the network takes -> the same shape."""
