@@ -317,7 +317,9 @@ def test_check_reads_every_part_of_a_folder(tmp_path):
     broken.write_bytes(b"none")
     result = run()
     assert result.exit_code == 1
-    assert "rain-002.png" in json.loads(result.stdout)["unusable"][0]
+    assert "rain-002.png" in json.dumps(json.loads(result.stdout)["sets"][0]["unreadable"])
+    (tmp_path / "set" / "train" / "gt" / "norain-002.png").unlink()
+    assert "have no partner" in json.loads(run().stdout)["unusable"][0]
 
 
 # ---- scores, and names that are no UTF-8 ----

@@ -146,11 +146,11 @@ def _chosen(name: str, split: str | None, broken: list[str]) -> list[ImageSet]:
     suffix = name.partition("@")[2]
     builtin = None if suffix == BUILTIN else False
     if split:
-        return [resolve(name, split, builtin=builtin)]
+        return [resolve(name, split, builtin=builtin, lenient=True)]
     parts, sets = every_part(name), []
     for part in parts:
         try:
-            sets.append(resolve(part, builtin=builtin))
+            sets.append(resolve(part, builtin=builtin, lenient=True))
         except DataError as error:
             if len(parts) == 1:
                 raise

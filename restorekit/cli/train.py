@@ -29,11 +29,11 @@ def _recipe(model: str, file: Path | None, overrides: tuple[str, ...], precision
     return apply_overrides(recipe, (*overrides, *extra))
 
 
-def _images(sources: tuple[str, ...]) -> ImageSet:
+def _images(sources: tuple[str, ...], lenient: bool) -> ImageSet:
     from restorekit.data.combine import join
     from restorekit.data.sets import training_part
 
-    return join([training_part(source) for source in sources])
+    return join([training_part(source, lenient) for source in sources])
 
 
 def _validation(images: ImageSet, given: str | None, recipe: Recipe) -> tuple[ImageSet, ImageSet | None]:
@@ -114,7 +114,7 @@ def command(
     from restorekit.engine import Options
 
     recipe = _recipe(model, file, overrides, precision)
-    images, validation = _validation(_images(data), val, recipe)
+    images, validation = _validation(_images(data, on_bad_image == "skip"), val, recipe)
     options = Options(device, compiled, max_steps, log_every, on_nan, on_bad_image, profile, _start(model, init))
     options = replace(options, track=track or None)
     if check:

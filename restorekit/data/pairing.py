@@ -277,13 +277,19 @@ def _chosen(groups: dict[str | None, list[Member]], split: str | None, root: Pat
 
 
 def pair_folder(
-    path: Path | str, *, split: str | None = None, prefer: str | None = None, sides: Sides = ""
+    path: Path | str,
+    *,
+    split: str | None = None,
+    prefer: str | None = None,
+    sides: Sides = "",
+    lenient: bool = False,
 ) -> PairedFiles:
     """Pair the images of a folder by the naming schemes found in the wild.
 
     `split` (train, val or test) takes only the folders so named, or those that name no split; `prefer` does
     so where there are any, and else takes everything. `sides` reads each picture as two images side by side
-    when no other pairing is recognised. Sizes are compared from the headers.
+    when no other pairing is recognised. Sizes are compared from the headers, unless it is `lenient`: whoever reads a
+    pair then meets its error.
 
     Raises `NoPairsError` when no pair is recognised; `DataError` for a folder that does not exist, has no
     images, lacks the split, images without partner, or pairs whose sizes differ; `ImageError` for a file that
@@ -306,5 +312,6 @@ def pair_folder(
         files = _alone(root, _lone_files(tree, root), f"both halves in one picture ({sides})", sides)
     else:
         raise no_pairs(root, tree)
-    check_sizes(files.pairs)
+    if not lenient:
+        check_sizes(files.pairs)
     return files

@@ -66,10 +66,10 @@ def _folder_and_part(name_or_path: str | Path) -> tuple[Path | None, str]:
     return whole, ""
 
 
-def _folder(path: Path, split: str | None) -> ImageSet:
+def _folder(path: Path, split: str | None, lenient: bool) -> ImageSet:
     name = path.resolve().name or "root"
     try:
-        files = pair_folder(path, split=split, prefer="test")
+        files = pair_folder(path, split=split, prefer="test", lenient=lenient)
     except NoPairsError as error:
         files = unpaired_folder(path, split=split, prefer="test")
         note = str(error)
@@ -130,34 +130,37 @@ def every_part(source: str) -> list[str]:
     return [f"{base}@{split}" for split in splits] or [source]
 
 
-def training_part(source: str) -> ImageSet:
+def training_part(source: str, lenient: bool = False) -> ImageSet:
     """Resolve what is learned from: the training part of an installed set or of a folder, or a folder without parts.
 
-    The built-in images never stand in. Raises as `resolve` does.
+    The built-in images never stand in. `lenient`, and what it raises: see `resolve`.
     """
     if as_folder(source) is None:
         return resolve(source, split=None if "@" in source else "train", builtin=False)
     try:
-        return resolve(source, split="train")
+        return resolve(source, split="train", lenient=lenient)
     except UnknownNameError:  # a folder without splits
-        return resolve(source)
+        return resolve(source, lenient=lenient)
 
 
-def resolve(name_or_path: str | Path, split: str | None = None, builtin: bool | None = None) -> ImageSet:
+def resolve(
+    name_or_path: str | Path, split: str | None = None, builtin: bool | None = None, lenient: bool = False
+) -> ImageSet:
     """Resolve a folder or the name of a data set.
 
     A folder, optionally ``folder@split``, is paired by the naming schemes found in the wild, its test folder first
     when it has several and no split is named; without recognisable pairs it is an unpaired set. A name, optionally
     ``name@split``, is the installed set (the benchmark split unless `split` says otherwise; what stands behind ``@``
     wins), and the built-in synthetic one when the benchmark split is asked for and nothing is installed.
-    ``name@builtin`` or ``builtin=True`` always gives the built-in one, ``builtin=False`` never.
+    ``name@builtin`` or ``builtin=True`` always gives the built-in one, ``builtin=False`` never. `lenient`: bad files of
+    a folder are met by whoever reads them, and not here.
 
     Raises `UnknownNameError` (no such data set, split or folder), `DataError` (not installed, folder that
     cannot be paired), `ImageError` (a file that is no image).
     """
     folder, part = _folder_and_part(name_or_path)
     if folder is not None:
-        return _folder(folder, part or split)
+        return _folder(folder, part or split, lenient)
     base, _, suffix = str(name_or_path).partition("@")
     try:
         card = find_card(base)

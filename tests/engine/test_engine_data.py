@@ -31,7 +31,7 @@ def folder(lab, tmp_path: Path) -> Path:
 
 def test_corrupt_image_in_the_middle_names_the_file(lab, folder: Path, tmp_path: Path):
     images = resolve(folder)
-    with pytest.raises(ImageError, match=rf"{folder}/input/11\.png.*truncated or damaged.*Replace it"):
+    with pytest.raises(ImageError, match=rf"{folder}/input/11\.png.*truncated or damaged.*download it again"):
         lab.train(lab.recipe("remaen"), tmp_path / "run", images=images)
 
 
@@ -39,7 +39,7 @@ def test_vanished_image_names_the_file(lab, folder: Path, tmp_path: Path):
     images = resolve(folder)
     (folder / "target" / "3.png").unlink()
     (folder / "input" / "11.png").write_bytes((folder / "input" / "10.png").read_bytes())
-    with pytest.raises(ImageError, match=r"target/3\.png: no such file"):
+    with pytest.raises(ImageError, match=r"target/3\.png: there is no such file"):
         lab.train(lab.recipe("remaen"), tmp_path / "run", images=images)
 
 
@@ -50,6 +50,15 @@ def test_bad_image_is_left_out_and_counted_once(lab, folder: Path, tmp_path: Pat
     assert list(result.bad_images) == ["11"]
     assert capsys.readouterr().err.count("input/11.png") == 1
     assert '"bad_images": 1' in (tmp_path / "run" / "status.json").read_text()
+
+
+def test_a_file_that_is_no_image_at_all_is_left_out_too(lab, folder: Path, tmp_path: Path):
+    (folder / "input" / "11.png").write_bytes(b"II*\0\x08\0\0\0\1\0\0\1\0\0")
+    with pytest.raises(ImageError, match=rf"{folder}/input/11\.png"):
+        resolve(folder)
+    images = resolve(folder, lenient=True)
+    result = lab.train(lab.recipe("remaen", "steps=9"), tmp_path / "run", images=images, on_bad_image="skip")
+    assert list(result.bad_images) == ["11"]
 
 
 def test_leaving_out_resumes_exactly(lab, folder: Path, tmp_path: Path):
