@@ -7,14 +7,18 @@ import platform
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from restorekit.errors import RestorekitError
 from restorekit.interface import SizeRule
+from restorekit.layers import GlobalMean
 from restorekit.outofmemory import is_out_of_memory
-from restorekit.restoring import memory
+from restorekit.restoring import Restorer, memory
+from restorekit.restoring import restorer as restorer_module
 from restorekit.restoring.tiling import receptive_field, run_tiled
 
 torch.set_num_threads(1)
@@ -163,3 +167,63 @@ print(given_back, min(new_pages() for _ in range(6)))
     given_back, kept = map(int, subprocess.check_output([sys.executable, "-c", program], text=True).split())
     # At first small blocks may come to lie in between, and then a large one takes new pages once more.
     assert kept < given_back / 4
+
+
+class Squeezing(nn.Module):
+    """Convolutions whose channels are scaled by their means over the image, twice, and a plain convolution."""
+
+    def __init__(self, mean):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second, self.last = (nn.Conv2d(a, b, 3, padding=1) for a, b in ((3, 8), (8, 8), (8, 3)))
+        self.mean = mean
+
+    def forward(self, x):
+        for layer in (self.first, self.second):
+            x = layer(x)
+            x = x * torch.sigmoid(4 * self.mean(x))
+        return self.last(x)
+
+
+class PlainMean(nn.Module):
+    def forward(self, x):
+        return x.mean((2, 3), keepdim=True)
+
+
+def two_scenes(height, width):
+    """A dark scene beside a bright one, uint8 [H, W, 3]."""
+    noise = np.random.default_rng(0).integers(0, 120, (height, width, 3))
+    noise[:, width // 2 :] += 135
+    return noise.astype(np.uint8)
+
+
+@pytest.mark.parametrize("strips", [False, True])
+@pytest.mark.parametrize("flips", [False, True])
+def test_tiles_have_the_means_of_the_whole_image(strips, flips, monkeypatch, recwarn):
+    """Each tile had its own: the tiles of two scenes differed by up to 46 levels from the image restored as one."""
+    monkeypatch.setattr(restorer_module, "LARGE", 1 if strips else 10**9)
+    image = Image.fromarray(two_scenes(96, 192))
+    settings = {"device": "cpu", "precision": "fp32", "flips": flips}
+    whole, tiled = (
+        np.asarray(Restorer(Squeezing(GlobalMean()), tile=tile, **settings).restore(image)).astype(int)
+        for tile in (0, 64)
+    )
+    assert np.abs(whole - tiled).max() <= 1
+    assert not recwarn.list
+    assert receptive_field(Squeezing(GlobalMean()), SizeRule()) == 3
+
+
+def test_tiles_of_a_network_that_looks_at_the_whole_image_are_told():
+    restorer = Restorer(Squeezing(PlainMean()), device="cpu", precision="fp32", tile=64)
+    with pytest.warns(
+        RuntimeWarning, match=r"looks 128 pixels far or at the whole image, and gets tiles of 64: .*--tile 0"
+    ):
+        restorer.restore(Image.fromarray(two_scenes(96, 192)))
+
+
+def test_means_are_the_images_own_again_when_the_tiles_are_done():
+    mean = GlobalMean()
+    Restorer(Squeezing(mean), device="cpu", tile=64).restore(Image.fromarray(two_scenes(96, 192)))
+    x = torch.rand(2, 3, 5, 4)
+    assert mean.source is None
+    assert torch.equal(mean(x), x.mean((2, 3), keepdim=True))

@@ -24,7 +24,9 @@ from restorekit.plugin.registry import registry
 from restorekit.restoring.load import load
 from restorekit.restoring.memory import bytes_per_pixel
 from restorekit.restoring.restorer import Restorer
+from restorekit.restoring.spans import FARTHEST
 from restorekit.restoring.tiling import receptive_field
+from restorekit.restoring.whole import WholeImage
 from restorekit.runtime.facts import Facts
 from restorekit.runtime.network import OnnxNetwork
 from restorekit.version import __version__
@@ -132,7 +134,7 @@ def _facts(restorer: Restorer, network: nn.Module) -> Facts:
         recipe=info.recipe_digest,
         multiple=rule.multiple,
         minimum=rule.minimum,
-        reach=receptive_field(network, rule),
+        reach=FARTHEST if WholeImage(network) else receptive_field(network, rule),  # a file sees each tile alone
         bytes_per_pixel=round(_bytes_per_pixel(network, rule)),
         precision="fp32",
         version=__version__,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,9 +22,10 @@ from restorekit.outofmemory import is_out_of_memory
 from restorekit.padding import pad_to_rule
 from restorekit.restoring.kinds import check_image, take_apart
 from restorekit.restoring.memory import bytes_per_pixel, memory_budget
-from restorekit.restoring.spans import padded_tile, tile_for, tiling_of
-from restorekit.restoring.strips import LARGE, Planes, restore_strips
+from restorekit.restoring.spans import Tiling, padded_tile, tile_for, tiling_of
+from restorekit.restoring.strips import LARGE, Planes, restore_strips, tiles_of
 from restorekit.restoring.tiling import receptive_field, run_tiled
+from restorekit.restoring.whole import WholeImage
 from restorekit.weights.digest import state_digest
 
 _Kind = TypeVar("_Kind")
@@ -216,22 +218,35 @@ class BaseRestorer(ABC):
         rule = SizeRule.of(network)
         fn = self._prepared(network, precision)
 
-        def run(planes: Planes) -> Planes:
-            part = torch.from_numpy(planes).to(self.device)
-            result = fn(part)
-            if self.flips:
-                result = (result + fn(part.flip(-1)).flip(-1)) / 2
-            return result.float().cpu().numpy()
-
         def attempt(tile: int) -> Picture:
-            whole = not tile or tile >= max(sides)
-            return restore_strips(run, picture, tiling_of(0 if whole else tile, self._reach(network, rule), rule))
+            undivided = not tile or tile >= max(sides)
+            tiling = tiling_of(0 if undivided else tile, self._reach(network, rule), rule)
+            straight, mirrored = (self._steady(network, fn, picture, tiling, flip=flip) for flip in (False, True))
+
+            def run(planes: Planes) -> Planes:
+                part = torch.from_numpy(planes).to(self.device)
+                result = straight(part)
+                if self.flips:
+                    result = (result + mirrored(part.flip(-1)).flip(-1)) / 2
+                return result.float().cpu().numpy()
+
+            return restore_strips(run, picture, tiling)
 
         sides = rule.padded(picture.height), rule.padded(picture.width)
         with _exact_kernels(), torch.inference_mode():
             return self._smaller_until_it_fits(
                 attempt, self._first_tile(network, fn, sides, rule, precision, _left(picture, precision)), sides, rule
             )
+
+    def _steady(self, network: Any, fn: Run, picture: Picture, tiling: Tiling, *, flip: bool) -> Run:
+        """Return `fn` with the means of the whole picture, or of its mirror image, in place of those of each tile."""
+        whole = WholeImage(network)
+        if not (whole and tiling.tile) or (flip and not self.flips):
+            return fn
+        for planes, weight in tiles_of(picture.pixels, tiling):
+            part, share = torch.from_numpy(planes).to(self.device), torch.from_numpy(weight)[None, None]
+            whole.record(fn, [(part.flip(-1), share.flip(-1)) if flip else (part, share)])
+        return functools.partial(whole.run, fn)
 
     def _smaller_until_it_fits(
         self, attempt: Callable[[int], _Kind], tile: int, sides: tuple[int, int], rule: SizeRule
@@ -260,7 +275,8 @@ class BaseRestorer(ABC):
         if not tile or tile >= max(image.shape[-2:]):
             return fn(image.to(self.device)).float().to(image.device)
         tiling = tiling_of(tile, self._reach(network, rule), rule)
-        return run_tiled(fn, image, tile, tiling.overlap, rule.multiple, tiling.margin, self.device)
+        whole = WholeImage(network)
+        return run_tiled(fn, image, tile, tiling.overlap, rule.multiple, tiling.margin, self.device, whole)
 
     def _reach(self, network: Any, rule: SizeRule) -> int:
         """Return how far the network looks, in pixels."""

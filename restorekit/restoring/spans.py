@@ -12,6 +12,7 @@ from restorekit.errors import RestorekitError
 from restorekit.interface import SizeRule
 
 FEATHER = 16  # pixels over which one tile fades into the next
+FARTHEST = 128  # pixels: networks that look so far or further are taken to look at the whole image
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,15 @@ class Tiling:
 def tiling_of(tile: int, reach: int, rule: SizeRule) -> Tiling:
     """Return the tiling for a network that looks `reach` pixels far; warn when the tiles are too small for it."""
     overlap = min(2 * reach + FEATHER, tile // 2)
+    if tile and reach >= FARTHEST:
+        warnings.warn(
+            f"this network looks {FARTHEST} pixels far or at the whole image, and gets tiles of {tile}: the result"
+            " differs from that of the whole image, and seams may show; --tile 0 restores it as one, if the memory"
+            " suffices",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return Tiling(tile, overlap, min(reach, max(overlap - FEATHER, 0) // 2), rule)
     if tile and overlap < 2 * reach:
         warnings.warn(
             f"tiles of {tile} pixels are small for this network, which looks {reach} pixels far: their seams may"

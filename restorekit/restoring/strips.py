@@ -5,6 +5,7 @@ Torch is not imported: whatever restores planes of numpy can be used.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -41,6 +42,13 @@ def restore_strips(fn: RunPlanes, picture: Picture, tiling: Tiling) -> Picture:
     return replace(picture, pixels=result)
 
 
+def tiles_of(pixels: Pixels, tiling: Tiling) -> Iterator[tuple[Planes, NDArray[np.float32]]]:
+    """Yield each tile of a picture with the weight [H, W] of its pixels, in the order in which they are restored."""
+    rows, columns = (tiling.spans(tiling.rule.padded(side)) for side in pixels.shape[:2])
+    for row, column in itertools.product(rows, columns):
+        yield _tile(pixels, row, column), row.weight[:, None] * column.weight[None]
+
+
 def _strips(fn: RunPlanes, pixels: Pixels, tiling: Tiling) -> Iterator[tuple[int, Planes]]:
     """Yield (first row, [3, rows, W]) from top to bottom, each row once."""
     height, width = pixels.shape[:2]
@@ -58,8 +66,12 @@ def _strips(fn: RunPlanes, pixels: Pixels, tiling: Tiling) -> Iterator[tuple[int
 
 def _add_tile(fn: RunPlanes, pixels: Pixels, row: Span, column: Span, strip: Planes) -> None:
     """Restore one tile and add it, weighted, to its strip."""
-    here = pixels[_mirrored(row, pixels.shape[0])[:, None], _mirrored(column, pixels.shape[1])]
-    strip[:, :, column.start : column.stop] += fn(planes_of(here))[0] * (row.weight[:, None] * column.weight[None])
+    restored = fn(_tile(pixels, row, column))[0]
+    strip[:, :, column.start : column.stop] += restored * (row.weight[:, None] * column.weight[None])
+
+
+def _tile(pixels: Pixels, row: Span, column: Span) -> Planes:
+    return planes_of(pixels[_mirrored(row, pixels.shape[0])[:, None], _mirrored(column, pixels.shape[1])])
 
 
 def _mirrored(span: Span, size: int) -> NDArray[np.int64]:

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from restorekit.layers import GlobalMean
+
 ATTENTION = ("none", "channel", "spatial", "both")
 
 
@@ -14,12 +16,13 @@ class ChannelAttention(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
+        self.mean = GlobalMean()
         self.squeeze = nn.Linear(width, width // 2)
         self.excite = nn.Linear(width // 2, width)
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the scaled features."""
-        scale = torch.sigmoid(self.excite(F.relu(self.squeeze(features.mean((2, 3))))))
+        scale = torch.sigmoid(self.excite(F.relu(self.squeeze(self.mean(features).flatten(1)))))
         return features * scale[:, :, None, None]
 
 

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from restorekit.layers import GlobalMean
+
 SLOPE = 0.2
 DILATIONS = (1, 2, 3)
 
@@ -20,13 +22,13 @@ class SqueezeExcitation(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
+        self.mean = GlobalMean()
         self.squeeze = nn.Conv2d(width, width // 4, 1)
         self.excite = nn.Conv2d(width // 4, width, 1)
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the scaled features."""
-        mean = features.mean((2, 3), keepdim=True)
-        return features * torch.sigmoid(self.excite(F.relu(self.squeeze(mean))))
+        return features * torch.sigmoid(self.excite(F.relu(self.squeeze(self.mean(features)))))
 
 
 class MAEB(nn.Module):
