@@ -86,16 +86,13 @@ def measure(model: str, source: Path, target: Path) -> dict[str, float]:
     watcher = threading.Thread(target=watch)
     watcher.start()
     start, work = time.perf_counter(), time.process_time()
-    report = restore_video(source, target, restorer)
-    result = {
-        "frames": report.frames,
-        "wall_s": time.perf_counter() - start,
-        "cpu_s": time.process_time() - work,
-        "peak_mib": (peak - before) / 2**20,
-    }
-    done.set()
-    watcher.join()
-    return result
+    try:
+        report = restore_video(source, target, restorer)
+    finally:
+        wall, cpu = time.perf_counter() - start, time.process_time() - work
+        done.set()
+        watcher.join()
+    return {"frames": report.frames, "wall_s": wall, "cpu_s": cpu, "peak_mib": (peak - before) / 2**20}
 
 
 def compare(model: str, seconds: float, folder: Path) -> dict[str, Any]:

@@ -503,3 +503,48 @@ def test_pieces_are_told_apart_by_weights_and_strength_and_those_of_models_that_
     assert plan(fixed(0.1)) == plan(fixed(0.1))
     assert len({plan(fixed(0.1)), plan(fixed(0.2)), plan(fixed(0.1, strength=0.5)), plan(adaptive())}) == 4
     assert plan(adaptive()) == plan(adaptive())
+
+
+def test_subtitles_and_chapters_are_kept(tmp_path, restorer):
+    words = "1\n00:00:00,000 --> 00:00:00,200\nrain\n"
+    (tmp_path / "words.srt").write_text(words, encoding="utf-8")
+    plain, source = make(tmp_path / "plain.mp4", frames=6), tmp_path / "clip.mkv"
+    with (
+        av.open(str(plain)) as clip,
+        av.open(str(tmp_path / "words.srt")) as text,
+        av.open(str(source), "w") as sink,
+    ):
+        sink.set_chapters(
+            [{"id": 1, "start": 0, "end": 120, "time_base": Fraction(1, 1000), "metadata": {"title": "start"}}]
+        )
+        streams = {
+            (id(c), s.index): sink.add_stream_from_template(s, opaque=True) for c in (clip, text) for s in c.streams
+        }
+        for container in (clip, text):
+            for packet in container.demux():
+                if packet.dts is not None:
+                    packet.stream = streams[id(container), packet.stream_index]
+                    sink.mux(packet)
+    restore_video(source, tmp_path / "out.mkv", restorer)
+    assert [data for _, data in packets(tmp_path / "out.mkv", "subtitles")] == [b"rain"]
+    with av.open(str(tmp_path / "out.mkv")) as result:
+        assert [chapter["metadata"]["title"] for chapter in result.chapters()] == ["start"]
+
+
+def test_a_playlist_under_the_name_of_a_clip_opens_no_other_file(tmp_path, restorer):
+    make(tmp_path / "secret.mp4", frames=3)
+    (tmp_path / "clip.mp4").write_text("ffconcat version 1.0\nfile secret.mp4\n", encoding="utf-8")
+    with pytest.raises(DataError, match="cannot be read as a clip"):
+        restore_video(tmp_path / "clip.mp4", tmp_path / "out.mp4", restorer)
+
+
+def test_a_piece_that_is_damaged_is_named_with_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr("restorekit.restoring.video.pieces.FRAMES", 5)
+    source, target = make(tmp_path / "clip.mp4", frames=12, audio=False), tmp_path / "out.mp4"
+    with pytest.raises(KeyboardInterrupt):
+        restore_video(source, target, counting(Stopping(11)))
+    folder = tmp_path / ".out.mp4.pieces"
+    (folder / "000000.nut").write_bytes((folder / "000000.nut").read_bytes()[:-300])
+    with pytest.raises(DataError, match=r"out\.mp4\.pieces.*remove that folder"):
+        restore_video(source, target, counting(Stopping(12)))
+    assert not target.exists()

@@ -16,7 +16,7 @@ from restorekit.version import __version__
 
 # name -> (module, one-line help): listed here so that --help imports none of them
 COMMANDS: dict[str, tuple[str, str]] = {
-    "restore": ("restorekit.cli.restore", "Restore photographs: files and folders, any size."),
+    "restore": ("restorekit.cli.restore", "Restore photographs and clips: files and folders, any size."),
     "export": ("restorekit.cli.export", "Write a model as one ONNX file."),
     "train": ("restorekit.cli.train", "Train a model on a data set or a folder."),
     "serve": ("restorekit.cli.serve", "Open a page to drop photographs on."),

@@ -155,6 +155,11 @@ def _pictures(pieces: Sequence[Path], starts: Sequence[int], end: int, info: Cli
     coded: list[int] = []
     for path in pieces:
         coded += [len(coded) + place for place in _order(path)]
+    if len(coded) != len(starts):
+        raise DataError(
+            f"{pieces[0].parent}: its pieces hold {len(coded)} frames, {info.path} has {len(starts)}; remove that"
+            " folder and restore the clip again"
+        )
     delay = max(position - place for position, place in enumerate(coded))
     step = max(1, round(1 / (info.rate * info.time_base)))
     bounds = [*starts, end]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from contextlib import suppress
 from fractions import Fraction
@@ -47,7 +48,7 @@ class Pieces:
             raise DataError(f"{self.folder}: another process restores this clip; wait for it, or stop it") from error
         known = self.folder / _PLAN
         plan = f"{plan}\n{FRAMES} frames a piece"
-        if not known.is_file() or known.read_text(encoding="utf-8") != plan:
+        if not known.is_file() or known.read_text(encoding="utf-8", errors="replace") != plan:
             for path in self.folder.glob(f"*{_SUFFIX}"):
                 path.unlink()
             known.write_text(plan, encoding="utf-8")
@@ -110,6 +111,8 @@ class PieceWriter:
             return
         self._container.mux(self._stream.encode())
         self._close()
+        with self._part.open("rb") as file:
+            os.fsync(file.fileno())
         self._part.replace(self._pieces.path(self._number))
         self._number += 1
 
@@ -126,6 +129,7 @@ class PieceWriter:
         return path.with_name(path.name + _UNFINISHED)
 
     def _begin(self) -> None:
+        os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 tells the terminal of its settings otherwise
         info, rate = self._info, max(1, round(self._info.rate))
         self._container = av.open(str(self._part), "w", format="nut")
         settings = self._options.settings(self._encoder)
