@@ -107,8 +107,7 @@ def save_masks(
 
 
 def _save(job: Job, restorer: BaseRestorer) -> None:
-    source = read_picture(job.source)
-    mask = restorer.restore_tensor(source.tensor())
-    picture = Picture(source.to_8_bit().pixels, grey=True).with_image(mask)
-    image = Image.fromarray(picture.stored())
+    # as a picture, so that a large one is done strip by strip
+    mask = restorer.restore_picture(Picture(read_picture(job.source).pixels)).to_8_bit()
+    image = Image.fromarray(mask.pixels[..., 0])
     atomic_write(mask_path(job.target), lambda file: image.save(file, "PNG"))
