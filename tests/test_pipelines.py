@@ -106,6 +106,7 @@ def test_only_one_side_may_be_a_stream(run, tmp_path):
         (["-", "-o", "-"], b"no image at all", "standard input: not an image"),
         (["-", "a.png", "-o", "-"], b"", "give nothing else"),
         (["-", "-o", "-", "--files-from", "x"], b"", "goes without"),
+        (["-", "-o", "-", "--save-mask"], b"", "goes without"),
         (["-o", "out"], b"", "name files or folders"),
     ],
 )

@@ -156,7 +156,7 @@ def command(
     from restorekit.restoring.video import VideoOptions
 
     rank, count = process_of()
-    check_use(inputs, out, files_from, count, preview)
+    check_use(inputs, out, files_from, count, masks=save_mask, sheet=preview)
     video, lines = VideoOptions(video_codec, video_crf, metadata, quality), JobLog(log) if log else None
     if is_stream(inputs, out):
         check_target(out, overwrite)

@@ -21,12 +21,16 @@ if TYPE_CHECKING:
 STANDARD = "-"
 
 
-def check_use(inputs: tuple[Path, ...], out: Path, files_from: str | None, processes: int, sheet: bool) -> None:
+def check_use(
+    inputs: tuple[Path, ...], out: Path, files_from: str | None, processes: int, *, masks: bool, sheet: bool
+) -> None:
     """Raise `RestorekitError` for inputs and options that do not go together."""
     if not inputs and not files_from:
         raise click.UsageError("name files or folders to restore, - for one image on standard input, or --files-from")
-    if is_stream(inputs, out) and (files_from or sheet or processes > 1):
-        raise DataError("one image on standard input or output goes without --files-from, --preview and torchrun")
+    if is_stream(inputs, out) and (files_from or masks or sheet or processes > 1):
+        raise DataError(
+            "one image on standard input or output goes without --files-from, --save-mask, --preview and torchrun"
+        )
     if processes > 1 and files_from == STANDARD:
         raise DataError("several processes cannot share standard input; give --files-from the name of a file")
     if processes > 1 and sheet:
