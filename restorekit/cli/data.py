@@ -15,7 +15,7 @@ from restorekit.data.imageset import ImageSet
 from restorekit.data.pairing import listing
 from restorekit.data.sets import BUILTIN, as_folder, every_part, find_card, resolve, training_part
 from restorekit.data.store import ImportOptions, Installed, data_root, describe, import_set, installed
-from restorekit.errors import DataError
+from restorekit.errors import DataError, PluginError
 
 
 @click.group(name="data")
@@ -61,7 +61,13 @@ def _cards() -> list[tuple[str, DatasetCard]]:
     from restorekit.plugin.registry import registry
 
     found = registry()
-    return [(found.unique_name(c), find_card(c.id)) for c in found.components("dataset")]
+    cards = []
+    for component in found.components("dataset"):
+        try:
+            cards.append((found.unique_name(component), find_card(component.id)))
+        except PluginError as error:  # one plugin's fault hides no other's data sets
+            click.echo(f"Warning: {error}", err=True)
+    return cards
 
 
 def _card_values(card: DatasetCard, records: Sequence[Installed]) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def verify(shipped: Shipped) -> None:
 def add_to_manifest(
     folder: Path, model: str, file: str, seen: Iterable[int] = (), gain: float = 0.0, license: str = ""
 ) -> None:
-    """Record a file of the folder as the weights of `model`; the rest as in `Shipped`, the licence kept if not given."""
+    """Record a file of the folder as the weights of `model`; the rest as in `Shipped`. A known licence stays."""
     known = read_manifest(folder)
     terms = license or (known[model].license if model in known else "")
     known[model] = Shipped(model, folder / file, file_sha256(folder / file), tuple(seen), gain, terms)

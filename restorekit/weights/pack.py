@@ -54,7 +54,7 @@ def pack(run: str, package: Path, license: str, force: bool = False) -> Packed:
     """Write the best weights of a run into a plugin's package: safetensors, manifest, model card.
 
     float16 where it costs less than 0.01 dB on the built-in pictures of the model's task. Raises `WeightsError` when
-    there are no weights, `package` is none or the file exists, and `PluginError` for a licence that is no SPDX expression.
+    there are no weights, `package` is none or the file exists, `PluginError` for a licence that is no SPDX expression.
     """
     check_license(license, "the weights")
     source = given_weights(run)
@@ -170,8 +170,8 @@ def push(package: Path, address: str, model: str | None = None, private: bool = 
             done = api.create_commit(repository, files, commit_message=f"Weights of {shipped.model}")
         except (HfHubHTTPError, OSError, ValueError) as error:
             raise WeightsError(
-                f"{address} cannot be written: {' '.join(str(error).split())[:200]}; log in with `hf auth login`, and see"
-                " that the owner is yours"
+                f"{address} cannot be written: {' '.join(str(error).split())[:200]}; log in with `hf auth login`, and"
+                " see that the owner is yours"
             ) from error
     return str(done.commit_url)
 

@@ -1,0 +1,716 @@
+"""A catalogue of plugins that are wrong on purpose: each is caught by the check that is made for it, and by few others.
+
+What the other files of conformance hold (sizes, batches, gradients, metrics) is not repeated here.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import types
+from dataclasses import dataclass, replace
+from typing import Any
+
+import click
+import numpy as np
+import pytest
+import torch
+from fakes import component, declared, failures, installed
+from torch import nn
+
+from restorekit.data.cards import DatasetCard, Split
+from restorekit.data.tasks import TaskCard
+from restorekit.interface import Batch, Judgement, Output
+from restorekit.keyed import uniform
+from restorekit.networks import build_generator
+from restorekit.plugin import Entry, hookimpl
+from restorekit.plugin.discovery import Plugin, load_plugin, new_manager
+from restorekit.plugin.registry import registry
+from restorekit.recipe import Recipe
+from restorekit.testing import CheckSkippedError, checks_for
+from restorekit.testing.plugin_checks import PLUGIN_CHECKS
+from restorekit.weights.files import save_weights
+from restorekit.weights.manifest import add_to_manifest
+
+
+class Net(nn.Module):
+    def __init__(self, width: int = 3) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, degraded):
+        return degraded + self.layer(degraded)
+
+
+# generators
+
+
+class Clipping(Net):
+    def forward(self, degraded):
+        return super().forward(degraded).clamp(0, 1)
+
+
+class ClippingInTraining(Net):
+    def forward(self, degraded):
+        restored = super().forward(degraded)
+        return restored.clip(0, 1) if self.training else restored
+
+
+class Seeding(Net):
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        super().__init__()
+
+
+class SeedingInForward(Net):
+    def forward(self, degraded):
+        torch.manual_seed(3)
+        return super().forward(degraded)
+
+
+class SeedingNumpy(Net):
+    def __init__(self) -> None:
+        super().__init__()
+        np.random.seed(0)
+
+
+class SeedingPython(Net):
+    def __init__(self) -> None:
+        super().__init__()
+        random.seed(0)
+
+
+class ConstantInForward(Net):
+    def forward(self, degraded):
+        return super().forward(degraded - torch.tensor([0.1, 0.2, 0.3]).view(1, 3, 1, 1)) + 0.2
+
+
+class KernelInForward(Net):
+    def forward(self, degraded):
+        return super().forward(degraded) + nn.functional.conv2d(degraded, torch.full((3, 3, 1, 1), 0.01))
+
+
+class PlainAttribute(Net):
+    def __init__(self) -> None:
+        super().__init__()
+        self.mean = torch.zeros(1, 3, 1, 1)
+
+    def forward(self, degraded):
+        return super().forward(degraded) - self.mean
+
+
+class OnCudaWhenBuilt(Net):
+    def __init__(self) -> None:
+        super().__init__()
+        raise AssertionError("Torch not compiled with CUDA enabled")
+
+
+class OnCudaWhenCalled(Net):
+    def forward(self, degraded):
+        raise RuntimeError("Found no NVIDIA driver on your system.")
+
+
+class Required(Net):
+    def __init__(self, width) -> None:
+        super().__init__()
+
+
+class Anything(Net):
+    def __init__(self, **settings) -> None:
+        super().__init__()
+
+
+class Positional(Net):
+    def __init__(self, width: int = 3, /) -> None:
+        super().__init__()
+
+
+class Pair(Net):
+    def forward(self, degraded):
+        return degraded, degraded
+
+
+class Smaller(Net):
+    def forward(self, degraded):
+        return super().forward(degraded)[..., 1:, :]
+
+
+class NaN(Net):
+    def forward(self, degraded):
+        return super().forward(degraded) + float("nan")
+
+
+class Grey(Net):
+    def forward(self, degraded):
+        return super().forward(degraded).mean(1, keepdim=True)
+
+
+class Half(Net):
+    def forward(self, degraded):
+        return super().forward(degraded).half()
+
+
+class Failing(Net):
+    def forward(self, degraded):
+        return self.no_such_layer(degraded)
+
+
+class InPlace(Net):
+    def forward(self, degraded):
+        return super().forward(degraded.sub_(0.5))
+
+
+class Dict(Net):
+    def forward(self, degraded):
+        return {"image": degraded}
+
+
+GENERATORS = [
+    (Clipping, "is-not-clipped-in-training", "Leave clamp out; the restorer clips"),
+    (ClippingInTraining, "is-not-clipped-in-training", "where it does nothing is learned"),
+    (Seeding, "leaves-the-random-state-alone", "random generator of torch"),
+    (SeedingInForward, "leaves-the-random-state-alone", "use a torch.Generator of your own"),
+    (SeedingNumpy, "leaves-the-random-state-alone", "random generator of numpy"),
+    (SeedingPython, "leaves-the-random-state-alone", "random generator of random"),
+    (ConstantInForward, "constants-follow-its-device", "Make it a buffer (register_buffer)"),
+    (KernelInForward, "constants-follow-its-device", "mixes tensors of two devices"),
+    (PlainAttribute, "constants-follow-its-device", "stays on the CPU"),
+    (OnCudaWhenBuilt, "builds-by-default", "it asks for CUDA itself"),
+    (OnCudaWhenCalled, "runs", "name no device"),
+    (Required, "builds-by-default", "setting 'width' has no default"),
+    (Anything, "builds-by-default", "'**settings' cannot be given by name"),
+    (Positional, "builds-by-default", "spell each one out as a keyword argument"),
+    (Pair, "runs", "return an Output or the image tensor"),
+    (Dict, "runs", "forward returned a dict"),
+    (Smaller, "runs", "(2, 3, 64, 64) came in and (2, 3, 63, 64) went out"),
+    (Grey, "runs", "(2, 1, 64, 64) went out"),
+    (NaN, "finite", "not finite for an ordinary image"),
+    (Half, "finite", "keep the input's dtype"),
+    (Failing, "runs", "no attribute 'no_such_layer'"),
+    (InPlace, "leaves-its-input-alone", "do not use in-place operations"),
+]
+
+
+@pytest.mark.parametrize(("target", "check", "message"), GENERATORS)
+def test_generators(target, check, message):
+    """One cause gives one failure: what depends on it is skipped and names it."""
+    found = failures(component("generator", target))
+    assert message in found[check]
+    assert list(found) == [check]
+
+
+def test_checks_behind_a_failure_name_it():
+    reasons = []
+    for check in checks_for(component("generator", Required)):
+        try:
+            check()
+        except CheckSkippedError as skipped:
+            reasons.append(str(skipped))
+        except Exception:
+            continue
+    assert len(reasons) > 10
+    assert set(reasons) == {"it cannot hold while generator:thing:builds-by-default fails"}
+
+
+# losses
+
+
+class L1(nn.Module):
+    def forward(self, seen):
+        return (seen.output.image - seen.batch.clean).abs().mean()
+
+
+class WrongSign(nn.Module):
+    def forward(self, seen):
+        return -(seen.output.image - seen.batch.clean).abs().mean()
+
+
+class Similarity(nn.Module):
+    def forward(self, seen):
+        return 1 / (1 + (seen.output.image - seen.batch.clean).square().mean())
+
+
+class SumOverBatch(nn.Module):
+    def forward(self, seen):
+        return (seen.output.image - seen.batch.clean).abs().mean((1, 2, 3)).sum()
+
+
+class UsesMask(nn.Module):
+    def forward(self, seen):
+        return ((seen.output.image - seen.batch.clean).abs() * seen.batch.mask).mean()
+
+
+class AsksForMask(nn.Module):
+    def forward(self, seen):
+        return ((seen.output.image - seen.clean).abs() * seen.mask).mean()
+
+
+class UsesReferences(nn.Module):
+    def forward(self, seen):
+        return (seen.output.image - seen.batch.references.mean(1)).abs().mean()
+
+
+class UsesJudgement(nn.Module):
+    def forward(self, seen):
+        return (seen.output.image - seen.batch.clean).abs().mean() - seen.fake.logits.mean()
+
+
+class ChangesOutput(nn.Module):
+    def forward(self, seen):
+        seen.output.image.data.clamp_(0.3, 0.6)
+        return (seen.output.image - seen.batch.clean).abs().mean()
+
+
+class ChangesClean(nn.Module):
+    def forward(self, seen):
+        return (seen.output.image - seen.batch.clean.mul_(0.9)).abs().mean()
+
+
+class NoReduction(nn.Module):
+    def forward(self, seen):
+        return (seen.output.image - seen.batch.clean).abs()
+
+
+class Number(nn.Module):
+    def forward(self, seen):
+        return float((seen.output.image - seen.batch.clean).abs().mean())
+
+
+class Double(nn.Module):
+    def forward(self, seen):
+        return (seen.output.image - seen.batch.clean).double().abs().mean()
+
+
+class Weights(nn.Module):
+    def forward(self, seen):
+        channels = torch.tensor([0.3, 0.6, 0.1]).view(1, 3, 1, 1)
+        return ((seen.output.image - seen.batch.clean).abs() * channels).mean()
+
+
+class SeedingLoss(L1):
+    def forward(self, seen):
+        torch.manual_seed(1)
+        return super().forward(seen)
+
+
+class Root(nn.Module):
+    def forward(self, seen):
+        return (seen.output.image - seen.batch.clean).square().mean().sqrt()
+
+
+LOSSES = [
+    (WrongSign, "falls-as-images-get-better", "turn its sign"),
+    (Similarity, "falls-as-images-get-better", "turn its sign"),
+    (SumOverBatch, "is-a-mean-over-the-batch", "take the mean over the samples, not the sum"),
+    (UsesMask, "is-a-finite-scalar", "what its entry declares as needs (['clean'])"),
+    (AsksForMask, "is-a-finite-scalar", "a loss asks for masks, and there are none"),
+    (UsesReferences, "is-a-finite-scalar", "what its entry declares as needs"),
+    (UsesJudgement, "is-a-finite-scalar", "what its entry declares as needs"),
+    (ChangesOutput, "leaves-its-input-alone", "do not use in-place operations"),
+    (ChangesClean, "leaves-its-input-alone", "it changes what it is given"),
+    (NoReduction, "is-a-finite-scalar", "reduce it to one number"),
+    (Number, "is-a-finite-scalar", "return a tensor"),
+    (Double, "is-a-finite-scalar", "compute it in float32"),
+    (Weights, "loss-follows-its-device", "create it with device= of the tensor that it meets"),
+    (SeedingLoss, "leaves-the-random-state-alone", "random generator of torch"),
+    (Root, "finite-at-perfection", "its gradient is not finite"),
+]
+
+
+@pytest.mark.parametrize(("target", "check", "message"), LOSSES)
+def test_losses(target, check, message):
+    found = failures(component("loss", target, needs={"clean"}))
+    assert message in found[check]
+    assert list(found) == [check]
+
+
+# metrics, priors, synthesizers
+
+
+class Changing:
+    higher_is_better, unit = False, ""
+
+    def __call__(self, restored, clean):
+        return restored.sub_(clean).double().abs().mean((1, 2, 3))
+
+
+class MaskFromClean(nn.Module):
+    def forward(self, batch):
+        return batch.replace(mask=((batch.degraded - batch.clean).abs().amax(1, keepdim=True) > 0.1).float())
+
+
+class NoMask(nn.Module):
+    def forward(self, batch: Batch):
+        return batch
+
+
+class Veil:
+    presets = ("thin",)
+
+    def __call__(self, clean, keys, preset=None):
+        share = (0.2 + 0.3 * uniform(keys, "veil").to(clean)).view(-1, 1, 1, 1)
+        return clean + share * (0.5 - clean), None
+
+
+class ByTheGlobalState(Veil):
+    def __call__(self, clean, keys, preset=None):
+        return (clean * 0.5 + 0.1 * torch.rand_like(clean)).clamp(0, 1), None
+
+
+class ByTheWholeBatch(Veil):
+    def __call__(self, clean, keys, preset=None):
+        return super().__call__(clean, keys.float().mean().long().expand(len(keys)), preset)
+
+
+class OutOfRange(Veil):
+    def __call__(self, clean, keys, preset=None):
+        return clean + uniform(keys, "x").to(clean).view(-1, 1, 1, 1) + 0.5, None
+
+
+class Float32Only(Veil):
+    def __call__(self, clean, keys, preset=None):
+        return super().__call__(clean.float(), keys, preset)
+
+
+class Nothing(Veil):
+    def __call__(self, clean, keys, preset=None):
+        return clean.clone(), None
+
+
+class OnlyTheImage(Veil):
+    def __call__(self, clean, keys, preset=None):
+        return super().__call__(clean, keys, preset)[0]
+
+
+class UndeclaredMask(Veil):
+    def __call__(self, clean, keys, preset=None):
+        return super().__call__(clean, keys, preset)[0], torch.ones_like(clean[:, :1])
+
+
+class PresetsAsText(Veil):
+    presets = "thin"
+
+
+OTHERS = [
+    ("metric", Changing, {}, "leaves-its-input-alone", "do not use in-place operations"),
+    ("prior", MaskFromClean, {"gives": {"mask"}}, "gives-what-it-declares", "declares as needs ([])"),
+    ("prior", NoMask, {"gives": {"mask"}}, "gives-what-it-declares", "says that it gives mask, and it did not"),
+    ("synthesizer", ByTheGlobalState, {}, "key-decides", "derive all chance from the keys"),
+    ("synthesizer", ByTheWholeBatch, {}, "independent-of-the-batch", "draw for each key alone"),
+    ("synthesizer", OutOfRange, {}, "degrades", "its images leave [0, 1]; clamp them"),
+    ("synthesizer", Float32Only, {}, "degrades", "keep shape and dtype"),
+    ("synthesizer", Nothing, {}, "degrades", "it changes nothing"),
+    ("synthesizer", OnlyTheImage, {}, "degrades", "return (degraded, mask or None)"),
+    ("synthesizer", UndeclaredMask, {}, "degrades", "it gives a mask, and its entry says gives=[]"),
+    ("synthesizer", Veil, {"gives": {"mask"}}, "degrades", "it gives no mask, and its entry says gives=['mask']"),
+    ("synthesizer", PresetsAsText, {}, "degrades", "give a tuple of names"),
+    ("synthesizer", Veil, {"tasks": ("fog",)}, "tasks-are-known", "Declare your own by an entry of the kind 'task'"),
+    ("generator", Net, {"tasks": ("raindrops",)}, "tasks-are-known", "Did you mean 'raindrop'?"),
+]
+
+
+@pytest.mark.parametrize(("kind", "target", "fields", "check", "message"), OTHERS)
+def test_metrics_priors_and_synthesizers(kind, target, fields, check, message):
+    assert message in failures(component(kind, target, **fields))[check]
+
+
+# data sets and tasks
+
+CARD = DatasetCard(name="thing", title="A set", task="raindrop", splits={"test": Split()})
+DATASETS = [
+    ({"name": "thing"}, "is-a-card", "the target is a dict; make it a restorekit.data.cards.DatasetCard"),
+    (replace(CARD, name="other"), "card-agrees-with-its-entry", "called 'other' and the entry 'thing'"),
+    (replace(CARD, task="rain-streak"), "card-agrees-with-its-entry", "the card's task is 'rain-streak'"),
+    (replace(CARD, splits={}), "card-has-splits", "the card has no splits"),
+    (replace(CARD, splits={"test": 100}), "card-has-splits", "is no Split"),
+    (replace(CARD, benchmark_split="val"), "card-has-splits", "benchmark_split is 'val', and its splits are test"),
+]
+
+
+@pytest.mark.parametrize(("target", "check", "message"), DATASETS)
+def test_data_sets(target, check, message):
+    found = failures(declared("dataset", "thing", target, tasks=("raindrop",)))
+    assert message in found[check]
+    assert list(found) == [check]
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [("haze", "the target is a str; make it a TaskCard"), (TaskCard("fog", ""), "'clean' is empty")],
+)
+def test_tasks(target, message):
+    assert message in failures(declared("task", "fog", target))["is-a-task-card"]
+
+
+def test_one_wrong_data_set_does_not_hide_the_others(monkeypatch):
+    from click.testing import CliRunner
+
+    from restorekit.cli.main import cli
+
+    with installed(declared("dataset", "broken", {"no": "card"})):
+        listed = CliRunner().invoke(cli, ["data", "list"])
+    assert listed.exit_code == 0
+    assert "rain100l" in listed.output
+    assert "is not a DatasetCard" in listed.output
+
+
+# models and their weights
+
+
+def recipe(**fields) -> Recipe:
+    return Recipe.read({"name": "thing", "task": "raindrop", "generator": "fake/net", "losses": {"l1": {}}} | fields)
+
+
+MODELS = [
+    (recipe(name="other"), "recipe-is-named-as-its-entry", "called 'other' and its entry 'thing'"),
+    (recipe(task="rain-streak"), "recipe-holds-together", "its recipe's task is 'rain-streak'"),
+    (recipe(losses={"masked-l1": {}}), "recipe-holds-together", "needs 'mask', which nothing in the recipe gives"),
+    (recipe(generator="no-such-net"), "recipe-holds-together", "no generator called 'no-such-net'"),
+    ("a recipe", "recipe-holds-together", "must be a Recipe or return one"),
+]
+
+
+@pytest.mark.parametrize(("target", "check", "message"), MODELS)
+def test_models(target, check, message):
+    model = declared("model", "thing", (lambda: target) if isinstance(target, str) else target, tasks=("raindrop",))
+    with installed(declared("generator", "net", Net), model):
+        names = {"recipe-is-named-as-its-entry", "recipe-holds-together"}
+        found = {}
+        for made in checks_for(model):
+            if made.name in names:
+                try:
+                    made()
+                except CheckSkippedError:
+                    continue
+                except Exception as error:
+                    found[made.name] = str(error)
+    assert message in found[check]
+    assert list(found) == [check]
+
+
+def test_a_model_of_a_broken_part_names_the_part():
+    model = declared("model", "thing", recipe(generator="fake/required"), tasks=("raindrop",))
+    with installed(declared("generator", "required", Required), model):
+        for made in checks_for(model):
+            if made.name not in ("target-is-importable", "summary-is-one-line", "tasks-are-known"):
+                with pytest.raises(CheckSkippedError, match="generator:required:builds-by-default"):
+                    made()
+
+
+class Wider(Net):
+    def __init__(self) -> None:
+        super().__init__()
+        self.more = nn.Conv2d(3, 3, 1)
+
+
+def spoil(path, kind: str) -> None:
+    manifest = path / "manifest.json"
+    values = json.loads(manifest.read_text())
+    if kind == "hash":
+        values["thing"]["sha256"] = "0" * 64
+    elif kind == "missing":
+        (path / "thing.safetensors").unlink()
+    elif kind == "unnamed":
+        values = {}
+    elif kind == "gain":
+        values["thing"]["gain"] = 3.0
+    manifest.write_text(json.dumps(values))
+    if kind == "damaged":
+        manifest.write_text("{")
+
+
+@pytest.mark.parametrize(
+    ("kind", "check", "message"),
+    [
+        ("hash", "weights-load", "its SHA-256 is"),
+        ("missing", "weights-load", "are missing"),
+        ("unnamed", "weights-load", "no manifest there names 'thing'"),
+        ("damaged", "weights-load", "manifest.json is damaged"),
+        ("fit", "weights-load", "pack them anew"),
+        ("gain", "weights-gain-what-they-say", "it is -"),
+    ],
+)
+def test_weights(tmp_path, monkeypatch, kind, check, message):
+    from restorekit.testing import weights_checks
+
+    monkeypatch.setattr(weights_checks, "measured_gains", lambda network, task: [-1.0, -2.0])
+    package = tmp_path / "restorekit_weighty"
+    (package / "weights").mkdir(parents=True)
+    (package / "__init__.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    made = recipe()
+    with installed(declared("generator", "net", Net)):
+        network = Wider() if kind == "fit" else build_generator(made)
+        save_weights(package / "weights" / "thing.safetensors", network, made)
+    add_to_manifest(package / "weights", "thing", "thing.safetensors")
+    spoil(package / "weights", kind)
+    model = declared("model", "thing", made, tasks=("raindrop",), weights="restorekit_weighty:weights")
+    with installed(declared("generator", "net", Net), model):
+        [wanted] = [c for c in checks_for(model) if c.name == check]
+        with pytest.raises(Exception, match=message):
+            wanted()
+    sys.modules.pop("restorekit_weighty", None)
+
+
+# plugins as a whole
+
+
+def module(name: str, **members: Any) -> types.ModuleType:
+    made = types.ModuleType(name)
+    vars(made).update(members)
+    sys.modules[name] = made
+    return made
+
+
+@pytest.fixture
+def loaded():
+    yield lambda name, **members: _load(name, **members)
+    for name in [n for n in sys.modules if n.startswith("wrong_")]:
+        del sys.modules[name]
+
+
+def _load(name: str, **members: Any) -> Plugin:
+    module(name, **members)
+    return load_plugin(new_manager(), "wrong", name, "restorekit-wrong", "1.0")
+
+
+def entries():
+    return []
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({"restorekit_entries": entries}, "restorekit_entries is not marked as a hook; write @hookimpl"),
+        ({}, "has no hook, and so declares nothing"),
+        ({"restorekit_entries": hookimpl(lambda: ["l1"])}, "gave a str"),
+        ({"restorekit_entries": hookimpl(lambda: None)}, "gave a NoneType"),
+        ({"restorekit_entry": hookimpl(lambda: [])}, "restorekit_entry"),
+        (
+            {"restorekit_entries": hookimpl(lambda: [Entry(name="a", kind="loss", target="a:b", summary="s")] * 2)},
+            "declares the loss 'a' twice",
+        ),
+        (
+            {
+                "restorekit_entries": hookimpl(
+                    lambda: [Entry(name="a", kind="loss", target="a:b", summary="s", license="?")]
+                )
+            },
+            "license '?' is no SPDX expression",
+        ),
+    ],
+)
+def test_modules(loaded, members, message):
+    assert message in loaded("wrong_module", **members).error
+
+
+@dataclass
+class Wrong:
+    """A plugin of hooks, registered for one test."""
+
+    name: str = "wrong-hooks"
+
+    def problems(self, holder: Any) -> dict[str, str]:
+        manager = registry().manager
+        manager.register(holder, name=self.name)
+        plugin = Plugin(self.name, "fake", "restorekit-fake", "1.0")
+        found = {}
+        try:
+            for check in PLUGIN_CHECKS[1:]:
+                try:
+                    check(plugin)
+                except Exception as error:
+                    found[check.__name__] = str(error)
+        finally:
+            manager.unregister(holder)
+        return found
+
+
+def hook(name: str, function: Any) -> Any:
+    function.__name__ = name
+    return types.SimpleNamespace(**{name: hookimpl(function)})
+
+
+def raising(*arguments, **named):
+    raise ValueError("no address")
+
+
+def leaving(run):
+    sys.exit(3)
+
+
+def replacing(cli):
+    cli.add_command(click.Command("train"))
+
+
+def adding_nothing(cli):
+    """No command."""
+
+
+HOOKS = [
+    ("restorekit_commands", replacing, "it replaces the command train of restorekit; give yours another name"),
+    ("restorekit_commands", adding_nothing, "adds no command; leave the hook out"),
+    ("run_started", lambda run: leaving(run), "SystemExit: 3"),
+    ("run_started", lambda recipe: recipe["no such field"], "KeyError: 'no such field'"),
+    ("step_logged", lambda values: values["loss/l1"], "KeyError: 'loss/l1'"),
+    ("evaluated", lambda scores: scores["fid"], "its hook evaluated fails"),
+    ("checkpoint_saved", lambda weights: weights.read_text().index("{"), "its hook checkpoint_saved fails"),
+    ("run_finished", lambda completed: 1 / 0, "ZeroDivisionError"),
+    ("run_failed", lambda error: error.code, "no attribute 'code'"),
+    ("benchmark_finished", lambda results: results["rows"]["best"], "its hook benchmark_finished fails"),
+]
+
+
+@pytest.mark.parametrize(("name", "function", "message"), HOOKS)
+def test_hooks(name, function, message):
+    found = Wrong().problems(hook(name, function))
+    assert any(message in text for text in found.values()), found
+
+
+# what is right
+
+
+class Restorer(Net):
+    def forward(self, degraded):
+        return Output(super().forward(degraded), {"detail": self.layer(degraded)})
+
+
+class Critic(nn.Module):
+    def __init__(self, width: int = 4) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(6, width, 4, 2), nn.LeakyReLU(0.2), nn.Conv2d(width, 1, 4, 2))
+
+    def forward(self, candidate, degraded):
+        return Judgement(self.layers(torch.cat((candidate, degraded), 1)))
+
+
+class Error:
+    higher_is_better, unit = False, "levels"
+
+    def __call__(self, restored, clean):
+        return 255 * (restored.double() - clean.double()).abs().mean((1, 2, 3))
+
+
+@pytest.mark.parametrize(
+    ("kind", "target", "fields"),
+    [
+        ("generator", Restorer, {"gives": {"detail"}}),
+        ("discriminator", Critic, {"gives": {"logits"}}),
+        ("loss", L1, {"needs": {"clean"}}),
+        ("metric", Error, {"needs": {"clean"}}),
+        ("prior", MaskFromClean, {"needs": {"clean"}, "gives": {"mask"}}),
+        ("synthesizer", Veil, {}),
+    ],
+)
+def test_what_is_right_passes_untouched(kind, target, fields):
+    assert failures(component(kind, target, **fields)) == {}
+
+
+def test_a_right_data_set_passes():
+    assert failures(declared("dataset", "thing", CARD, tasks=("raindrop",))) == {}
+
+
+def test_the_catalogue_is_large():
+    tables = (GENERATORS, LOSSES, OTHERS, DATASETS, MODELS, HOOKS)
+    assert sum(map(len, tables)) + 6 + 7 + 2 >= 60
