@@ -54,7 +54,11 @@ test: $(VENV)/.dev ## the whole suite, without GPU and network
 test-fast: $(VENV)/.dev ## the suite without its slow tests
 	$(PYTEST) -m "not slow" $(ARGS)
 
-lint: $(VENV)/.dev ## ruff, its formatter, and mypy --strict
+lint: $(VENV)/.dev ## ruff, its formatter, mypy --strict, and the workflows
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/fault.yml .github/ISSUE_TEMPLATE/wish.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/zizmor --offline --quiet --config .github/zizmor.yml .github/workflows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
