@@ -255,3 +255,15 @@ def test_metadata_without_a_version(fake_site):
     ended = fake_site.restorekit("plugins", "--json")
     assert ended.returncode == 0, ended.stderr
     assert [p["version"] for p in json.loads(ended.stdout) if p["name"] == "old"] == ["?"]
+
+
+def test_the_environment_says_which_plugins_are_loaded(fake_site, monkeypatch):
+    fake_site.add("restorekit-good", "[restorekit.v1]\ngood = fake_good\n", fake_good=GOOD)
+    fake_site.add("restorekit-off", "[restorekit.v1]\noff = fake_off\n", fake_off="raise RuntimeError('imported')")
+    monkeypatch.setenv("RESTOREKIT_PLUGINS", "good, nowhere")
+    found = plugins(fake_site)
+    assert found["good"]["error"] == ""
+    assert "off" not in found
+    assert "RESTOREKIT_PLUGINS names 'nowhere', and no installed plugin has that name" in found["nowhere"]["error"]
+    monkeypatch.setenv("RESTOREKIT_PLUGINS", "")
+    assert set(plugins(fake_site)) == {"core"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import traceback
 from collections.abc import Iterable, Iterator
@@ -19,6 +20,7 @@ from restorekit.plugin import hookspecs
 from restorekit.plugin.entry import Entry
 from restorekit.plugin.isolation import foreign_code
 
+CHOICE = "RESTOREKIT_PLUGINS"
 GROUP_PREFIX = "restorekit.v"
 INTERFACE = 1
 GROUP = f"{GROUP_PREFIX}{INTERFACE}"
@@ -218,13 +220,33 @@ def _unreadable(name: str, version: str, error: Exception) -> Plugin:
     )
 
 
-def _load_distribution(manager: pluggy.PluginManager, found: Distribution, owners: dict[str, str]) -> Iterator[Plugin]:
+def _chosen() -> frozenset[str] | None:
+    """Return the plugins that the environment asks for, or None for all of them."""
+    given = os.environ.get(CHOICE)
+    return None if given is None else frozenset(name.strip() for name in given.split(",") if name.strip())
+
+
+def _absent(name: str, version: str) -> Plugin:
+    return Plugin(
+        name=name,
+        module="",
+        distribution="restorekit",
+        version=version,
+        error=f"{CHOICE} names {name!r}, and no installed plugin has that name; `{CHOICE}` unset lists all of them",
+    )
+
+
+def _load_distribution(
+    manager: pluggy.PluginManager, found: Distribution, owners: dict[str, str], chosen: frozenset[str] | None
+) -> Iterator[Plugin]:
     try:
         points = _points(found)
     except Exception as error:  # a damaged file raises whatever the parser stumbles over
         yield _unreadable(found.name, version_of(found), error)
         return
     for point in points:
+        if chosen is not None and point.name not in chosen:
+            continue
         if point.group != GROUP:
             yield _wrong_version(found, point)
         elif point.name in owners:
@@ -235,10 +257,16 @@ def _load_distribution(manager: pluggy.PluginManager, found: Distribution, owner
 
 
 def discover(manager: pluggy.PluginManager, core_module: str, version: str) -> tuple[Plugin, ...]:
-    """Load the core's own components and then every installed plugin, in sorted order."""
+    """Load the core's own components and then every installed plugin, in sorted order.
+
+    With the environment variable RESTOREKIT_PLUGINS, only those that it names (separated by commas; none if empty).
+    """
+    chosen = _chosen()
     plugins = [load_plugin(manager, "core", core_module, "restorekit", version)]
     owners = {"core": "restorekit"}
     candidates, damaged = _candidates()
     for found in candidates:
-        plugins.extend(_load_distribution(manager, found, owners))
-    return (*plugins, *damaged)
+        plugins.extend(_load_distribution(manager, found, owners, chosen))
+    known = {plugin.name for plugin in plugins}
+    absent = [_absent(name, version) for name in sorted((chosen or frozenset()) - known)]
+    return (*plugins, *damaged, *absent)
