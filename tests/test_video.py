@@ -548,3 +548,11 @@ def test_a_piece_that_is_damaged_is_named_with_what_to_do(tmp_path, monkeypatch)
     with pytest.raises(DataError, match=r"out\.mp4\.pieces.*remove that folder"):
         restore_video(source, target, counting(Stopping(12)))
     assert not target.exists()
+
+
+@pytest.mark.parametrize(("source", "out"), [("moving.gif", "-"), ("old.avi", "-"), ("-", "x.mp4")])
+def test_clips_do_not_go_through_standard_streams(mixed, source, out):
+    given = source if source == "-" else str(mixed / source)
+    result = CliRunner().invoke(command, [given, "-o", out, "-m", "any"])
+    assert isinstance(result.exception, DataError)
+    assert "clips and animations do not go through standard input" in str(result.exception)

@@ -41,11 +41,21 @@ def check_use(
 
 
 def is_stream(inputs: tuple[Path, ...], out: Path) -> bool:
-    """Tell whether standard input or output is meant. Raises `DataError` when it is mixed with other files."""
+    """Tell whether standard input or output is meant. Raises `DataError` for other files with it, and for clips."""
+    from restorekit.restoring.planning import is_clip
+
     streams = [path for path in inputs if str(path) == STANDARD]
     if (streams or str(out) == STANDARD) and len(inputs) != 1:
         raise DataError("standard input and output (-) take one image; give nothing else with it")
-    return bool(streams) or str(out) == STANDARD
+    if not streams and str(out) != STANDARD:
+        return False
+    for path in (*inputs, out):
+        if is_clip(path):
+            raise DataError(
+                f"{path}: clips and animations do not go through standard input and output; name the clip, and a file"
+                " or folder for its result"
+            )
+    return True
 
 
 def check_target(out: Path, overwrite: bool) -> None:
