@@ -268,3 +268,31 @@ def test_lpips_without_network_or_with_a_wrong_file_says_what_to_do(tmp_path, mo
         LPIPS(weights=str(tmp_path / "text.pth"))
     with pytest.raises(RecipeError, match="'alex'"):
         LPIPS(net="alexx")
+
+
+def test_composed_protocols_do_first_what_they_say():
+    generator = torch.Generator().manual_seed(3)
+    restored, clean = (torch.randint(0, 256, (2, 3, 40, 50), generator=generator).byte() for _ in range(2))
+    cropped = PSNR("rgb+crop8")(restored, clean)
+    assert torch.equal(cropped, PSNR("rgb")(restored[..., 8:-8, 8:-8], clean[..., 8:-8, 8:-8]))
+    twice = PSNR("y-matlab+crop2+crop3")(restored, clean)
+    assert torch.equal(twice, PSNR("y-matlab")(restored[..., 5:-5, 5:-5], clean[..., 5:-5, 5:-5]))
+    pixels = [[Image.fromarray(i.permute(1, 2, 0).numpy()) for i in batch] for batch in (restored, clean)]
+    small = [np.stack([np.asarray(i.resize((16, 16), Image.Resampling.BICUBIC)) for i in batch]) for batch in pixels]
+    expected = PSNR("rgb")(*(torch.from_numpy(s).permute(0, 3, 1, 2) for s in small))
+    assert PSNR("rgb+resize16")(restored, clean) == pytest.approx(expected, abs=0.05)  # Pillow rounds between passes
+    assert set(score_image(np.zeros((40, 40, 3), np.uint8), np.ones((40, 40, 3), np.uint8), ["qian2018+crop1"])) == {
+        "psnr-qian2018+crop1",
+        "ssim-qian2018+crop1",
+    }
+
+
+@pytest.mark.parametrize("name", ["rgb+crop", "rgb+crop0", "rgb+", "rgb+zoom2", "+crop2", "rgb+crop99999"])
+def test_unknown_compositions_are_refused(name):
+    with pytest.raises(UnknownNameError, match=r"\+cropN"):
+        PSNR(name)
+
+
+def test_a_crop_that_leaves_nothing_is_said():
+    with pytest.raises(ImageError, match=r"rgb\+crop8.*leaves nothing of an image of 16x20"):
+        PSNR("rgb+crop8")(torch.zeros(1, 3, 16, 20), torch.zeros(1, 3, 16, 20))

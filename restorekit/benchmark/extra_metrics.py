@@ -21,15 +21,38 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Further:
-    """One metric. `id`: its name, with the settings that were given, as it stands in tables."""
+    """One metric. `id`: its name, with the settings that were given, as it stands in tables.
+
+    `protocol`: set when it is PSNR or SSIM under a protocol that is not measured anyway.
+    """
 
     id: str
     metric: Metric
+    protocol: str = ""
 
     @property
     def higher_is_better(self) -> bool:
         """Which direction is better."""
         return bool(self.metric.higher_is_better)
+
+    @property
+    def shows(self) -> bool:
+        """Whether the metric can draw what it sees in an image."""
+        return callable(getattr(self.metric, "seen", None))
+
+    def picture(self, image_HWC: Pixels) -> Pixels:
+        """Return what the metric sees in an 8-bit image, as one. Raises `PluginError` when it cannot draw it."""
+        import numpy as np
+
+        try:
+            drawn = self.metric.seen(_planes(image_HWC))  # type: ignore[attr-defined]
+            return np.ascontiguousarray((drawn[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy())
+        except RestorekitError:
+            raise
+        except Exception as error:  # a plugin may raise anything
+            raise PluginError(
+                f"metric {self.id!r} could not draw what it sees: {error}; run again without it"
+            ) from error
 
     def score(self, restored_HWC: Pixels, clean_HWC: Pixels) -> float:
         """Return the score of an 8-bit image. Raises `PluginError` when the metric fails or gives no number."""
@@ -64,6 +87,24 @@ def further_metrics(names: Sequence[str], assignments: Iterable[str] = ()) -> li
             )
         settings[path[0]][path[1]] = value
     return [Further(_id(name, given), _built(name, given)) for name, given in settings.items()]
+
+
+def composed_protocols(ids: Iterable[str]) -> list[Further]:
+    """Return PSNR and SSIM under each protocol of `ids` that is not measured anyway, such as ``rgb+crop8``.
+
+    Raises `UnknownNameError` for an unknown protocol.
+    """
+    from restorekit.metrics.protocols import PROTOCOLS, get_protocol
+    from restorekit.metrics.quality import PSNR, SSIM
+
+    kinds: tuple[tuple[str, Callable[[str], Any]], ...] = (("psnr", PSNR), ("ssim", SSIM))
+    wanted = [get_protocol(name).id for name in dict.fromkeys(ids)]
+    return [
+        Further(f"{name}-{protocol}", metric(protocol), protocol)
+        for protocol in wanted
+        if protocol not in PROTOCOLS
+        for name, metric in kinds
+    ]
 
 
 def _built(name: str, settings: Mapping[str, Any]) -> Metric:

@@ -6,6 +6,7 @@ import io
 import math
 from typing import TYPE_CHECKING
 
+from restorekit.benchmark.samples import shown
 from restorekit.benchmark.scoring import HEADLINE
 from restorekit.benchmark.summary import RowSummary, Summary
 
@@ -31,7 +32,6 @@ def quality_cost(summary: Summary) -> Figure | None:
     if not rows:
         return None
     from matplotlib.figure import Figure
-    from matplotlib.ticker import StrMethodFormatter
 
     figure = Figure(figsize=(9.6, 4.8), layout="constrained")
     axes = figure.add_subplot()
@@ -41,15 +41,33 @@ def quality_cost(summary: Summary) -> Figure | None:
     for index, row in enumerate(rows):
         _point(axes, row, f"C{index % 10}")
     _degraded_line(axes, summary)
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes.xaxis.set_minor_formatter(StrMethodFormatter("{x:g}"))
-    axes.tick_params(axis="x", which="both", labelsize=8)
+    _ticks(axes)
     axes.set_xlabel("latency, seconds per image (log scale)")
     axes.set_ylabel(f"PSNR ({HEADLINE.removeprefix('psnr-')}), dB")
-    axes.set_title(f"{summary.label}: quality against cost", loc="left", fontsize=11)
+    axes.set_title(f"{_label(summary.label)}: quality against cost", loc="left", fontsize=11, parse_math=False)
     axes.grid(alpha=0.25, which="both")
-    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8)
+    legend = axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
     return figure
+
+
+def _ticks(axes: Axes) -> None:
+    """Label a few latencies: all of a decade's nine would run into each other."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    low, high = axes.get_xlim()
+    subs = (1.0, 2.0, 5.0) if math.log10(high / low) < 2.5 else (1.0,)
+    axes.xaxis.set_major_locator(LogLocator(subs=subs, numticks=20))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.tick_params(axis="x", labelsize=8)
+
+
+def _label(text: str) -> str:
+    """Return text as matplotlib takes it: what no encoding can write replaced; a ``_`` in front would hide a label."""
+    text = shown(text)
+    return f" {text}" if text.startswith("_") else text
 
 
 def _point(axes: Axes, row: RowSummary, colour: str) -> None:
@@ -65,7 +83,7 @@ def _point(axes: Axes, row: RowSummary, colour: str) -> None:
         markersize=7,
         capsize=3,
         color=colour,
-        label=row.title,
+        label=_label(row.title),
         alpha=0.6 if row.other_task else 1.0,
     )
 
@@ -81,7 +99,7 @@ def svg(figure: Figure) -> str:
     file = io.StringIO()
     figure.savefig(file, format="svg", metadata={"Date": None})
     text = file.getvalue()
-    return text[text.index("<svg") :]
+    return text[text.index("<svg") :].replace("<svg", '<svg role="img" aria-label="quality against cost"', 1)
 
 
 def png(figure: Figure) -> bytes:

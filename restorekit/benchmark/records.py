@@ -7,7 +7,9 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
+
+from restorekit.jsonfile import shaped
 
 State = Literal["input", "done", "no weights", "seen", "failed"]
 
@@ -82,6 +84,9 @@ class Row:
     left_out: int = 0
 
 
+Record = TypeVar("Record", ImageRecord, Cost)
+
+
 def key_of(identity: Mapping[str, Any]) -> str:
     """Return a short hash of all that a result depends on; results of another key are never reused."""
     text = json.dumps(identity, sort_keys=True, default=str)
@@ -99,20 +104,22 @@ def plain(value: Any) -> Any:
     return value
 
 
-def image_from_plain(line: Mapping[str, Any]) -> ImageRecord:
-    """Read an `ImageRecord` back from a line's values. Raises `KeyError` when a field is missing."""
-    scores = {str(k): float(v) for k, v in line["scores"].items()}
-    seconds = None if line["seconds"] is None else float(line["seconds"])
-    size = int(line["height"]), int(line["width"])
-    return ImageRecord(
-        str(line["model"]), str(line["image"]), *size, scores, seconds, line.get("learned", True) is True
-    )
+def read_image(line: Mapping[str, Any]) -> ImageRecord | None:
+    """Read an `ImageRecord` back from a line's values; None when the line holds none, and the image is to be redone."""
+    return _read(line, ImageRecord) if line.get("type") == "image" else None
 
 
-def cost_from_plain(line: Mapping[str, Any]) -> Cost:
-    """Read a `Cost` back from a line's values. Raises `KeyError` when a field is missing."""
-    names = Cost.__dataclass_fields__
-    return Cost(**{name: line[name] for name in names if name != "notes"}, notes=tuple(line["notes"]))
+def read_cost(line: Mapping[str, Any]) -> Cost | None:
+    """Read a `Cost` back from a line's values; None when the line holds none, and it is to be measured again."""
+    return _read(line, Cost) if line.get("type") == "cost" else None
+
+
+def _read(line: Mapping[str, Any], kind: type[Record]) -> Record | None:
+    names = kind.__dataclass_fields__
+    try:
+        return shaped({name: value for name, value in line.items() if name in names}, kind)
+    except ValueError:
+        return None
 
 
 def as_values(record: ImageRecord | Cost | ModelFacts) -> dict[str, Any]:

@@ -10,11 +10,12 @@ from typing import Any
 
 from restorekit.benchmark import plot, table
 from restorekit.benchmark.extra_metrics import Further
-from restorekit.benchmark.page import ImageOf, page
+from restorekit.benchmark.page import ImageOf, Seen, page
 from restorekit.benchmark.pictures import Tile, chosen_images, clean_tile, detail, sheet
 from restorekit.benchmark.records import Row
 from restorekit.benchmark.samples import Samples, shown, slug
 from restorekit.benchmark.summary import Summary, summarize, summary_values
+from restorekit.benchmark.views import seen
 from restorekit.errors import DataError
 
 SHEETS = 4
@@ -37,9 +38,10 @@ class Report:
         images: ImageOf,
         folder: Path | None = None,
         metrics: Sequence[Further] = (),
+        conditions: Sequence[str] = (),
     ) -> Report:
         """Compute the statistics of `rows`, the first of which is the degraded input."""
-        return cls(summarize(samples, rows, metrics), samples, images, folder)
+        return cls(summarize(samples, rows, metrics, conditions), samples, images, folder)
 
     @property
     def failed(self) -> bool:
@@ -61,7 +63,9 @@ class Report:
             _write(folder / "table.md", table.markdown(self.summary))
             _write(folder / "table.csv", table.csv_text(self.summary))
             self._charts(folder)
-            _write(folder / "index.html", page(self.summary, self.samples, self.images))
+            views = seen(self.summary, self.samples, self.images)
+            self._maps(folder, views)
+            _write(folder / "index.html", page(self.summary, self.samples, self.images, views))
         except OSError as error:
             raise DataError(f"report in {folder} cannot be written: {error}; results so far are kept") from error
 
@@ -73,6 +77,12 @@ class Report:
         for name in chosen_images(self.summary.rows[0].row, SHEETS):
             image = sheet(self._tiles(name), f"{self.summary.label}: {name}")
             place = folder / "comparisons" / f"{slug(name)}.png"
+            _replace(place, lambda path, image=image: image.save(path, format="PNG"))  # type: ignore[misc]
+
+    def _maps(self, folder: Path, views: Seen) -> None:
+        for metric, name, tiles in views:
+            image = sheet(tiles, f"{self.summary.label}: {name}, by {metric}")
+            place = folder / "comparisons" / f"{slug(name)}-{slug(metric)}.png"
             _replace(place, lambda path, image=image: image.save(path, format="PNG"))  # type: ignore[misc]
 
     def _tiles(self, name: str) -> list[Tile]:

@@ -25,7 +25,7 @@ from restorekit.benchmark.seen import seen_among
 from restorekit.benchmark.settings import Settings
 from restorekit.benchmark.store import Store
 from restorekit.data.sets import resolve
-from restorekit.errors import RestorekitError, UnknownNameError, WeightsError
+from restorekit.errors import ImageError, RestorekitError, UnknownNameError, WeightsError
 from restorekit.plugin.registry import Component, registry
 from restorekit.version import __version__
 
@@ -185,6 +185,18 @@ class Benchmark:
         return text if isinstance(error, RestorekitError) else f"{type(error).__name__}: {text}"
 
 
+def _is_picture(path: Path, record: ImageRecord) -> bool:
+    """Whether a restored image is there and can be read; one that something else has spoiled is restored again."""
+    from restorekit.benchmark.samples import read_pixels
+
+    if not path.is_file():
+        return False
+    try:
+        return read_pixels(path).shape[:2] == (record.height, record.width)
+    except ImageError:
+        return False
+
+
 def _record(model: str, sample: RawSample, scores: Mapping[str, float], seconds: float | None) -> ImageRecord:
     height, width = sample.degraded.shape[:2]
     return ImageRecord(model, sample.name, height, width, scores, seconds)
@@ -238,7 +250,7 @@ class ModelRun:
         self.done = {
             name: record
             for name, record in bench.store.images(self.model, self.key).items()
-            if bench.store.output(self.model, name).exists()
+            if _is_picture(bench.store.output(self.model, name), record)
         }
         self.names = self._unseen_names(info.seen)
         self.growth: int | None = None

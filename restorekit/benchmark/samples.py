@@ -35,8 +35,8 @@ def partial_label(label: str, used: int, available: int) -> str:
 
 
 def shown(text: str) -> str:
-    """Return `text` with a replacement character for each byte of a file name that is no UTF-8."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    """Return `text` with a replacement character for what no encoding can write, as in names that are no UTF-8."""
+    return re.sub("[\ud800-\udfff]", "\ufffd", text)
 
 
 def slug(label: str) -> str:

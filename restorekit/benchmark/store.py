@@ -12,10 +12,11 @@ from restorekit.benchmark.records import (
     ImageRecord,
     ModelFacts,
     as_values,
-    cost_from_plain,
-    image_from_plain,
+    read_cost,
+    read_image,
 )
 from restorekit.errors import DataError
+from restorekit.jsonfile import json_lines
 
 RESULTS = "results.jsonl"
 OUTPUTS = "outputs"
@@ -53,13 +54,7 @@ class Store:
         if not self.path.exists():
             return []
         lines = []
-        for text in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                line = json.loads(text)
-            except json.JSONDecodeError:  # a line that a killed process left half-written: its image is redone
-                continue
-            if not isinstance(line, dict):
-                continue
+        for line in json_lines(self.path):
             if line.get("dataset") != self.label:
                 raise DataError(
                     f"{self.folder} holds results of {line.get('dataset')!r}, not of {self.label!r};"
@@ -95,14 +90,15 @@ class Store:
     def images(self, model: str, key: str) -> dict[str, ImageRecord]:
         """Return the finished images of `model` under `key`, by name."""
         found = [line for line in self._lines if (line.get("model"), line.get("key")) == (model, key)]
-        return {line["image"]: image_from_plain(line) for line in found if line.get("type") == "image"}
+        records = (read_image(line) for line in found)
+        return {record.image: record for record in records if record is not None}
 
     def cost(self, model: str, key: str, height: int, width: int) -> Cost | None:
         """Return the cost of `model` under `key` at one image size, when it was measured."""
         for line in self._lines:
-            if line.get("type") == "cost" and (line.get("model"), line.get("key")) == (model, key):
-                cost = cost_from_plain(line)
-                if (cost.height, cost.width) == (height, width):
+            if (line.get("model"), line.get("key")) == (model, key):
+                cost = read_cost(line)
+                if cost is not None and (cost.height, cost.width) == (height, width):
                     return cost
         return None
 

@@ -91,6 +91,7 @@ class Summary:
     tests: list[PairedTest]
     notes: tuple[str, ...]
     further: tuple[Further, ...] = ()
+    conditions: tuple[str, ...] = ()
 
     @property
     def protocols(self) -> tuple[str, ...]:
@@ -149,8 +150,13 @@ def _row_summary(row: Row, degraded: Row, task: str, metrics: Sequence[str]) -> 
     )
 
 
-def summarize(samples: Samples, rows: Sequence[Row], further: Sequence[Further] = ()) -> Summary:
-    """Return the summary of `rows`, the first of which is the degraded input; `further`: metrics beside the usual."""
+def summarize(
+    samples: Samples, rows: Sequence[Row], further: Sequence[Further] = (), conditions: Sequence[str] = ()
+) -> Summary:
+    """Return the summary of `rows`, the first of which is the degraded input.
+
+    `further`: metrics beside the usual; `conditions`: what else a reader of the table must know, a line each.
+    """
     degraded = rows[0]
     metrics = tuple(degraded.images[0].scores) if samples.paired else ()
     summaries = [_row_summary(row, degraded, samples.task, metrics) for row in rows]
@@ -161,7 +167,16 @@ def summarize(samples: Samples, rows: Sequence[Row], further: Sequence[Further] 
     notes += [INFINITE] if any(i.infinite for s in summaries for i in s.means.values()) else []
     size = len(samples)
     return Summary(
-        samples.label, samples.task, samples.paired, size, metrics, summaries, tests, tuple(notes), tuple(further)
+        samples.label,
+        samples.task,
+        samples.paired,
+        size,
+        metrics,
+        summaries,
+        tests,
+        tuple(notes),
+        tuple(metric for metric in further if not metric.protocol),  # protocols have columns of their own
+        tuple(conditions),
     )
 
 
@@ -197,6 +212,7 @@ def summary_values(summary: Summary) -> dict[str, Any]:
             "metrics": {m.id: {"higher_is_better": m.higher_is_better, "unit": m.metric.unit} for m in summary.further},
             "interval": {"level": LEVEL, "method": "percentile bootstrap", "resamples": RESAMPLES, "seed": 0},
             "notes": list(summary.notes),
+            "conditions": list(summary.conditions),
             "rows": [_row_values(row) for row in summary.rows],
             "tests": {
                 "method": "Wilcoxon signed-rank, two-sided, Holm over all pairs",

@@ -112,6 +112,23 @@ def cells(row: RowSummary, summary: Summary) -> list[str]:
     return [row.title, *scores, *gains, *_costs(row.row.cost), _remark(row)]
 
 
+def keys(row: RowSummary, summary: Summary) -> list[str | float | None]:
+    """Return by what each of `cells` is sorted: numbers, text, or None where there is none."""
+    cost = row.row.cost
+    scores: list[str | float | None] = [_sortable(row.means.get(f"psnr-{p}")) for p in summary.protocols]
+    gains = [_sortable(row.gains.get(HEADLINE)), row.worse] if summary.paired else []
+    gains += [_sortable(row.means.get(metric.id)) for metric in summary.further]
+    names = ("parameters", "macs", "latency", "throughput", "memory")
+    costs = [getattr(cost, name, None) for name in names]
+    return [row.title, *scores, *gains, *costs, _remark(row)]
+
+
+def _sortable(interval: Interval | None) -> float | None:
+    if interval is None or not math.isnan(interval.mean):
+        return None if interval is None else interval.mean
+    return math.inf if interval.infinite else None
+
+
 def _remark(row: RowSummary) -> str:
     if row.row.state == "failed":
         return f"failed: {row.row.note}"
@@ -128,6 +145,7 @@ def conditions(summary: Summary) -> list[str]:
     costs = [(row.title, row.row.cost) for row in summary.rows if row.row.cost]
     where = sorted({f"{c.device}, {c.precision}, {c.width}x{c.height}" for _, c in costs})
     lines = [f"Cost measured on: {'; '.join(where)}."] if where else []
+    lines = [*summary.conditions, *lines]
     return lines + [f"{title}: {note}." for title, cost in costs for note in cost.notes]
 
 

@@ -52,6 +52,13 @@ def show(report: Report, folder: Path | None, as_json: bool) -> None:
 metric_option = click.option(
     "--metric", "metrics", multiple=True, metavar="NAME", help="Also measure this one of `restorekit metrics`."
 )
+protocol_option = click.option(
+    "--protocol",
+    "protocols",
+    multiple=True,
+    metavar="ID",
+    help="Also score under this protocol, such as rgb+crop8 or y-matlab+resize256.",
+)
 metric_settings = click.option(
     "--set", "settings", multiple=True, metavar="METRIC.SETTING=VALUE", help="Change a setting of a --metric."
 )
@@ -74,6 +81,7 @@ metric_settings = click.option(
 )
 @click.option("--budget-steps", type=click.IntRange(min=1), help="Steps per image, likewise.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first images of the set.")
+@protocol_option
 @metric_option
 @metric_settings
 @click.option("--track", multiple=True, metavar="PLUGIN", help="Tell this plugin of the results; may be repeated.")
@@ -91,6 +99,7 @@ def benchmark(
     budget_seconds: float | None,
     budget_steps: int | None,
     limit: int | None,
+    protocols: tuple[str, ...],
     metrics: tuple[str, ...],
     settings: tuple[str, ...],
     track: tuple[str, ...],
@@ -102,11 +111,11 @@ def benchmark(
     The first row is the degraded input. A model without weights, or one that fails, is a row that says so;
     after a failure the exit code is 1. Interrupted, run the same command again: it goes on where it stopped.
     """
-    from restorekit.benchmark.extra_metrics import further_metrics
+    from restorekit.benchmark.extra_metrics import composed_protocols, further_metrics
     from restorekit.benchmark.progress import Bar
     from restorekit.benchmark.runner import run
 
-    further = further_metrics(metrics, settings)
+    further = further_metrics(metrics, settings) + composed_protocols(protocols)
     check_trackers(registry().manager, track)
     with Bar() as bar:
         report = run(

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import click
 
+from restorekit.cli.ending import say
 from restorekit.cli.listing import ComponentName, echo_json, echo_table
 from restorekit.data.cards import DatasetCard, Sides
 from restorekit.data.imageset import ImageSet
@@ -84,12 +85,21 @@ def _card_values(card: DatasetCard, records: Sequence[Installed]) -> dict[str, A
     }
 
 
+def _installed(card: DatasetCard) -> list[Installed]:
+    """Return what is installed of a set; a damaged record is a warning, and the other sets are listed."""
+    try:
+        return list(installed(card.name).values())
+    except DataError as error:
+        say(f"Warning: {error}")
+        return []
+
+
 @command.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_sets(as_json: bool) -> None:
     """List the known data sets and what is installed of them."""
     cards = {name: card for name, card in _cards() if card.name == name.rpartition("/")[2]}
-    records = {name: list(installed(card.name).values()) for name, card in cards.items()}
+    records = {name: _installed(card) for name, card in cards.items()}
     if as_json:
         echo_json([_card_values(card, records[name]) for name, card in cards.items()])
         return

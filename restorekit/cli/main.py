@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("restorekit.cli.serve", "Open a page to drop photographs on."),
     "benchmark": ("restorekit.cli.benchmark", "Compare models on a data set."),
     "score": ("restorekit.cli.score", "Score images that any other program made."),
+    "compare": ("restorekit.cli.compare", "Compare two folders of results, image by image."),
     "models": ("restorekit.cli.models", "List models, or show one."),
     "plugins": ("restorekit.cli.plugins", "List plugins, or say what is wrong with one."),
     "plugin": ("restorekit.cli.plugin", "Start a plugin of your own."),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from pydantic import BaseModel, ConfigDict, NonNegativeInt
 
 from restorekit.cli.listing import echo_json, echo_table
 from restorekit.errors import DataError, RestorekitError
@@ -16,27 +17,49 @@ from restorekit.recipe.toml import read_recipe_file
 FOLDER = click.Path(path_type=Path)
 
 
-def _read(run: Path) -> tuple[Recipe, dict[str, Any], dict[str, Any]]:
+class _Data(BaseModel):
+    """What a run was trained on."""
+
+    label: str = ""
+
+
+class _Facts(BaseModel):
+    """What ``run.json`` says."""
+
+    data: _Data | None = None
+
+
+class _Status(BaseModel):
+    """What ``status.json`` says."""
+
+    model_config = ConfigDict(allow_inf_nan=True)
+
+    step: NonNegativeInt = 0
+    completed: bool = False
+    seconds: float = 0.0
+    best: dict[str, float] = {}
+
+
+def _read(run: Path) -> tuple[Recipe, _Facts, _Status]:
     """Return recipe, facts and status of a run. Raises `DataError` when the folder holds none or it is damaged."""
     recipe = run / "recipe.toml"
     if not recipe.is_file():
         raise DataError(f"{run} is not a run: it has no recipe.toml; give a folder that `restorekit train` made")
-    return read_recipe_file(recipe), read_table(run / "run.json"), read_table(run / "status.json")
+    return read_recipe_file(recipe), read_table(run / "run.json", _Facts), read_table(run / "status.json", _Status)
 
 
 def _row(run: Path) -> dict[str, Any]:
     recipe, facts, status = _read(run)
-    best = status.get("best", {})
     return {
         "run": str(run),
         "recipe": recipe.name,
         "digest": recipe.digest(),
-        "data": (facts.get("data") or {}).get("label", ""),
-        "step": status.get("step", 0),
+        "data": facts.data.label if facts.data else "",
+        "step": status.step,
         "steps": recipe.steps,
-        "completed": status.get("completed", False),
-        "hours": round(status.get("seconds", 0.0) / 3600, 2),
-        "best": best,
+        "completed": status.completed,
+        "hours": round(status.seconds / 3600, 2),
+        "best": status.best,
     }
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from restorekit.cli.benchmark import metric_option, metric_settings, show
+from restorekit.cli.benchmark import metric_option, metric_settings, protocol_option, show
 
 
 @click.command("score")
@@ -16,6 +16,7 @@ from restorekit.cli.benchmark import metric_option, metric_settings, show
     "-o", "--output", "out", type=click.Path(path_type=Path), help="Also write results, tables and the page there."
 )
 @click.option("--name", help="The row's title [default: the folder's name].")
+@protocol_option
 @metric_option
 @metric_settings
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
@@ -24,6 +25,7 @@ def score(
     dataset: str,
     out: Path | None,
     name: str | None,
+    protocols: tuple[str, ...],
     metrics: tuple[str, ...],
     settings: tuple[str, ...],
     as_json: bool,
@@ -33,11 +35,11 @@ def score(
     Each file is matched to the image whose name it has or begins with. Images without a file are left out, of
     the degraded row too, and the label says how many were scored.
     """
-    from restorekit.benchmark.extra_metrics import further_metrics
+    from restorekit.benchmark.extra_metrics import composed_protocols, further_metrics
     from restorekit.benchmark.foreign import score as score_folder
     from restorekit.benchmark.progress import Bar
 
-    further = further_metrics(metrics, settings)
+    further = further_metrics(metrics, settings) + composed_protocols(protocols)
     with Bar() as bar:
         report = score_folder(outputs, dataset, out, name=name, metrics=further, progress=bar)
     show(report, out, as_json)

@@ -14,13 +14,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from restorekit.data.archives import SUFFIXES, Limits, is_archive, unpack_images
 from restorekit.data.cards import DatasetCard, Sides
 from restorekit.data.pairing import FilePair
 from restorekit.data.plan import SplitPlan, plan_import
 from restorekit.errors import DataError, RestorekitError
+from restorekit.jsonfile import read_file
 from restorekit.leftovers import held, remove_stale_folders
 from restorekit.paths import chosen_folder
 
@@ -62,27 +65,40 @@ class Installed:
         return self.expected is not None and len(self.pairs) < self.expected
 
 
-def _pair(folder: Path, row: dict[str, Any]) -> FilePair:
-    def path(key: str) -> Path | None:
-        return folder / row[key] if row.get(key) else None
+class _Pair(BaseModel):
+    """One sample of a record: paths below the split's folder."""
 
-    degraded = path("degraded")
-    if degraded is None:
-        raise KeyError("degraded")
-    return FilePair(row["name"], degraded, path("clean"), path("mask"), cast(Sides, row.get("sides", "")))
+    name: str
+    degraded: Annotated[str, Field(min_length=1)]
+    clean: str = ""
+    mask: str = ""
+    sides: Sides = ""
+
+    def files(self, folder: Path) -> FilePair:
+        clean, mask = (folder / path if path else None for path in (self.clean, self.mask))
+        return FilePair(self.name, folder / self.degraded, clean, mask, self.sides)
+
+
+class _Record(BaseModel):
+    """What ``set.json`` says."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    split: str
+    pairs: list[_Pair]
+    paired: bool
+    expected: int | None
+    missing: str
+    layout: str
+    source: str
 
 
 def _read(folder: Path) -> Installed:
-    record = folder / RECORD
-    try:
-        values = json.loads(record.read_text(encoding="utf-8"))
-        pairs = tuple(_pair(folder, row) for row in values.pop("pairs"))
-        return Installed(folder=folder, pairs=pairs, **values)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"{record}: damaged ({type(error).__name__}: {error}). Import the data set again with"
-            f" `restorekit data add {folder.parent.name} PATH --force`."
-        ) from error
+    remedy = f"import the data set again with `restorekit data add {folder.parent.name} PATH --force`"
+    record = read_file(folder / RECORD, _Record, remedy)
+    values = record.model_dump(exclude={"pairs"})
+    return Installed(folder=folder, pairs=tuple(pair.files(folder) for pair in record.pairs), **values)
 
 
 def installed(name: str) -> dict[str, Installed]:

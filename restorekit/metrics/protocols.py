@@ -10,16 +10,21 @@ tables use, so that every score carries the id of its protocol:
   rounded to 8 bit, the output truncated to 8 bit, both cropped at the lower and right edge to multiples
   of 4, SSIM over 7x7 uniform windows with sample covariance.
 
+Each may be composed with what was done before the images were compared, in the order written: ``rgb+crop8`` cuts 8
+pixels off each side, ``y-matlab+resize256`` makes both images 256 x 256 (bicubic, antialiased, rounded to 8 bit).
+
 Everything is float64 in levels 0..255. Rounding to 8 bit is ``floor(255 v + 0.5)``: exact halves go up,
 in every protocol. Values outside [0, 1] are clipped; NaN stays NaN and so does the score.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from restorekit.errors import UnknownNameError, closest
@@ -32,6 +37,7 @@ class Protocol:
     `plane`: what is compared. `whole_luma`: luma is rounded to whole levels. `truncate`: a restored
     image in floating point is cut, not rounded, to 8 bit. `multiple`: both images are cropped to
     multiples of it. `window`, `window_size`: SSIM's weights. `sample_covariance`: divide by N - 1, not N.
+    `before`: what is done to both images first, such as ``("crop", 8)``.
     """
 
     id: str
@@ -43,7 +49,10 @@ class Protocol:
     window: Literal["gaussian", "uniform"] = "gaussian"
     window_size: int = 11
     sample_covariance: bool = False
+    before: tuple[tuple[str, int], ...] = ()
 
+
+_STEP = re.compile(r"(crop|resize)([1-9]\d{0,3})")
 
 PROTOCOLS: dict[str, Protocol] = {
     protocol.id: protocol
@@ -67,14 +76,33 @@ PROTOCOLS: dict[str, Protocol] = {
 
 
 def get_protocol(protocol: str | Protocol) -> Protocol:
-    """Return the protocol with the given id. Raises `UnknownNameError` that lists the ids."""
+    """Return the protocol with the given id, such as ``rgb`` or ``rgb+crop8``.
+
+    Raises `UnknownNameError` that lists the ids and what they may be composed with.
+    """
     if isinstance(protocol, Protocol):
         return protocol
-    if protocol not in PROTOCOLS:
+    base, *parts = protocol.split("+")
+    steps = [_STEP.fullmatch(part) for part in parts]
+    if base not in PROTOCOLS or not all(steps):
         raise UnknownNameError(
-            f"no protocol is called {protocol!r}; use one of {', '.join(PROTOCOLS)}." + closest(protocol, PROTOCOLS)
+            f"no protocol is called {protocol!r}; use one of {', '.join(PROTOCOLS)}, and behind it, if wanted, +cropN"
+            f" (N pixels off each side) and +resizeN (to N x N pixels).{closest(base, PROTOCOLS)}"
         )
-    return PROTOCOLS[protocol]
+    before = tuple((step[1], int(step[2])) for step in steps if step)
+    return replace(PROTOCOLS[base], id=protocol, before=before) if before else PROTOCOLS[base]
+
+
+def prepared(levels_BCHW: Tensor, protocol: Protocol) -> Tensor:
+    """Return whole levels, cropped and resized as the protocol says; no pixel may be left."""
+    image = levels_BCHW
+    for kind, pixels in protocol.before:
+        if kind == "crop":
+            image = image[..., pixels : image.shape[-2] - pixels, pixels : image.shape[-1] - pixels]
+        elif image.numel():
+            resized = F.interpolate(image, (pixels, pixels), mode="bicubic", antialias=True, align_corners=False)
+            image = (resized.clamp(0, 255) + 0.5).floor()
+    return image
 
 
 def levels(image: Tensor, truncate: bool = False) -> Tensor:
@@ -93,8 +121,9 @@ def levels(image: Tensor, truncate: bool = False) -> Tensor:
 
 def planes(levels_BCHW: Tensor, protocol: Protocol) -> Tensor:
     """Return the planes that `protocol` compares, [B, 3 or 1, H', W'], in levels 0..255."""
-    height, width = (size - size % protocol.multiple for size in levels_BCHW.shape[-2:])
-    image = levels_BCHW[..., :height, :width]
+    image = prepared(levels_BCHW, protocol)
+    height, width = (size - size % protocol.multiple for size in image.shape[-2:])
+    image = image[..., :height, :width]
     if protocol.plane == "rgb":
         return image
     red, green, blue = image[:, 0:1], image[:, 1:2], image[:, 2:3]

@@ -30,8 +30,7 @@ def _prepare(restored: Tensor, clean: Tensor, protocol: Protocol) -> tuple[Tenso
     second = planes(levels(clean), protocol)
     if first.numel() == 0:
         raise ImageError(
-            f"protocol {protocol.id!r} crops to multiples of {protocol.multiple} and leaves nothing of"
-            " an image of"
+            f"protocol {protocol.id!r} crops and leaves nothing of an image of"
             f" {restored.shape[-2]}x{restored.shape[-1]} pixels; use another protocol or larger images"
         )
     return first, second

@@ -23,7 +23,7 @@ def from_toml(text: str, origin: str = "recipe") -> Recipe:
     """
     try:
         values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also integers of more digits than Python reads
         raise RecipeError(f"{origin} is not valid TOML: {error}") from error
     return Recipe.read(values)
 

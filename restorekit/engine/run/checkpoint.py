@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pickle
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,18 +62,33 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
     return path
 
 
-def load_checkpoint(folder: Path, device: torch.device) -> dict[str, Any] | None:
+def _read_state(path: Path, device: torch.device, parts: Mapping[str, Collection[str]]) -> dict[str, Any]:
+    """Read a checkpoint. Raises `ValueError` when a part of it is missing."""
+    state = torch.load(path, map_location=device, weights_only=True)
+    if not isinstance(state, dict) or not isinstance(state.get("step"), int):
+        raise ValueError("it holds no training state")
+    for part, names in parts.items():
+        table = state.get(part)
+        missing = [name for name in names if not isinstance(table, dict) or name not in table]
+        if missing or not isinstance(table, dict):
+            raise ValueError(f"its part {'.'.join([part, *missing[:1]])!r} is missing")
+    return state
+
+
+def load_checkpoint(
+    folder: Path, device: torch.device, parts: Mapping[str, Collection[str]] | None = None
+) -> dict[str, Any] | None:
     """Return the newest checkpoint that can be read, or None when there is none; warns about damaged ones.
+
+    `parts`: the tables that it must hold, with the names that must be in each.
 
     Raises `TrainingError` when there are checkpoints and none can be read.
     """
     problems: list[str] = []
     for _, path in reversed(_found(folder)):
         try:
-            state = torch.load(path, map_location=device, weights_only=True)
-            if not isinstance(state, dict) or "step" not in state:
-                raise ValueError("it holds no training state")
-        except (OSError, RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as error:
+            state = _read_state(path, device, parts or {})
+        except Exception as error:  # a damaged file raises whatever its reader stumbles over
             problems.append(f"{path.name}: {' '.join(str(error).split())[:120]}")
             continue
         if problems:

@@ -136,7 +136,7 @@ class RunFolder:
 
     def read_json(self, name: str) -> dict[str, Any]:
         """Read one of the small JSON files; empty when it is absent. Raises `DataError` when it is damaged."""
-        return read_table(self.path / name)
+        return read_table(self.path / name, dict[str, Any])
 
     def weights(self, name: str) -> Path:
         """Return the place of the public artefact ``weights/NAME.safetensors``."""
@@ -158,8 +158,9 @@ class RunFolder:
     def resume(self, engine: Engine) -> tuple[int, Progress]:
         """Load the main process's newest checkpoint; returns its step and progress, those of a start without one."""
         runtime = engine.runtime
+        parts = {"engine": engine.PARTS, "progress": ()}
         place = torch.device("cpu") if runtime.many else runtime.device  # from where it can be sent to any process
-        state = runtime.from_main(lambda: load_checkpoint(self.checkpoints, place))
+        state = runtime.from_main(lambda: load_checkpoint(self.checkpoints, place, parts))
         if state is None:
             return 0, Progress()
         engine.load_state_dict(state["engine"])

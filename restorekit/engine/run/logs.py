@@ -9,7 +9,9 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
+from restorekit.engine.notices import notice
 from restorekit.engine.run.checkpoint import write_atomically
+from restorekit.errors import DataError
 from restorekit.plugin.hooks import Hooks
 
 TRAINING, VALIDATION = "log.csv", "validation.csv"
@@ -30,11 +32,17 @@ def _numbers(row: Mapping[str | None, Any]) -> dict[str, float] | None:
 
 
 def read_rows(path: Path) -> list[dict[str, float]]:
-    """Return the rows of one of the run's CSV files; empty cells and unfinished rows are left out."""
+    """Return the rows of one of the run's CSV files; empty cells and unfinished rows are left out.
+
+    Raises `DataError` when the file cannot be read as CSV at all.
+    """
     if not path.exists():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [_numbers(row) for row in csv.DictReader(file)]
+    try:
+        with path.open(newline="", encoding="utf-8", errors="replace") as file:
+            rows = [_numbers(row) for row in csv.DictReader(file)]
+    except (OSError, csv.Error) as error:
+        raise DataError(f"{path} is damaged ({error}); move it away, and the rest of the run counts") from error
     return [row for row in rows if row is not None]
 
 
@@ -70,6 +78,39 @@ class _Csv:
             csv.DictWriter(file, self.columns).writerow(row)
 
 
+class _Board:
+    """The run's TensorBoard file. Losing it, as when its folder is removed, costs a warning and not the run."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        self.folder = folder
+        self._writer: SummaryWriter | None = SummaryWriter(str(folder), purge_step=step + 1)
+
+    def add(self, values: Mapping[str, float], step: int) -> None:
+        """Write the values; when that fails, once more into a new file."""
+        try:
+            self._add(values, step)
+        except OSError as error:
+            notice(f"{self.folder} could not be written ({error}); TensorBoard's log begins anew at step {step}")
+            self._writer = None
+            self._add(values, step)
+
+    def _add(self, values: Mapping[str, float], step: int) -> None:
+        if self._writer is None or not self.folder.is_dir():
+            self.folder.mkdir(parents=True, exist_ok=True)  # for what the writer's thread still has
+            self.close()
+            self._writer = SummaryWriter(str(self.folder))
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Close the file; what could not be written any more is said."""
+        try:
+            if self._writer is not None:
+                self._writer.close()
+        except OSError as error:
+            notice(f"{self.folder} could not be closed ({error}); TensorBoard's last values are missing")
+
+
 class Logs:
     """Writes what a run measures; used on the main process only."""
 
@@ -82,7 +123,7 @@ class Logs:
     def _open(self, step: int) -> None:
         self._training = _Csv(self.run / TRAINING, step)
         self._validation = _Csv(self.run / VALIDATION, step)
-        self._board = SummaryWriter(str(self.run / "tensorboard"), purge_step=step + 1)
+        self._board = _Board(self.run / "tensorboard", step)
 
     def rewind(self, step: int) -> None:
         """Drop what was logged behind `step`, to which the run has gone back."""
@@ -91,8 +132,7 @@ class Logs:
 
     def _write(self, table: _Csv, step: int, values: Mapping[str, float]) -> None:
         table.append({"step": step, **values})
-        for name, value in values.items():
-            self._board.add_scalar(name, value, step)
+        self._board.add(values, step)
         self.hooks.call("step_logged", run=self.run, step=step, values=dict(values))
 
     def training(self, step: int, values: Mapping[str, float]) -> None:

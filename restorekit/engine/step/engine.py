@@ -194,6 +194,9 @@ class Engine:
             self.ema.module.load_state_dict(self.generator.state_dict())
         return rest
 
+    PARTS = ("networks", "updaters", "ema")
+    """What `state_dict` holds."""
+
     def state_dict(self) -> dict[str, Any]:
         """Return everything that the following steps depend on."""
         return {

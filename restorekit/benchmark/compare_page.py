@@ -1,0 +1,80 @@
+"""The page of a comparison: a table for each pair of models, and the images that differ most, with a slider."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from restorekit.benchmark import document
+from restorekit.benchmark.compare import Comparison, Difference, Pair
+from restorekit.benchmark.intervals import Interval
+from restorekit.benchmark.pictures import data_uri
+from restorekit.benchmark.samples import read_pixels
+from restorekit.version import __version__
+
+WIDTH = 860
+_HEADER = ("metric", "first", "second", "difference [95 %]", "median", "second higher", "p", "p (Holm)")
+
+
+def page(comparison: Comparison) -> str:
+    """Return the page."""
+    sets = [found for pair in comparison.pairs for found in _sets(pair)]
+    titles = [" and ".join(pair.titles) for pair in comparison.pairs]
+    return document.document(
+        f"restorekit: {comparison.label} compared",
+        f"{comparison.label}: {'; '.join(titles)}",
+        f"restorekit {__version__}. Differences are the second's score minus the first's on the same image. Intervals:"
+        " 95 %, bootstrap over images; p: Wilcoxon signed-rank, with Holm's correction over all metrics and pairs.",
+        [
+            *(part for pair in comparison.pairs for part in _pair(pair)),
+            document.slider(sets, "The images that differ most"),
+        ],
+        sets,
+    )
+
+
+def _pair(pair: Pair) -> list[str]:
+    first, second = pair.titles
+    left_out = f", {pair.left_out} that only one of them has left out" if pair.left_out else ""
+    finite = [d for d in pair.differences if d.metric.startswith("psnr") and math.isfinite(d.gain.low)]
+    bars = document.bars([(d.metric, d.gain, f"{d.gain.mean:+.2f} dB") for d in finite]) if finite else ""
+    return [
+        f"<h2>{document.escape(f'First {first}, second {second}')}</h2>",
+        document.lines([f"{len(pair.images)} images{left_out}."]),
+        document.table(f"{first} and {second}", _HEADER, [_row(d, len(pair.images)) for d in pair.differences]),
+        bars,
+        document.listing(
+            "Differ most",
+            "By PSNR, where it was measured: the second minus the first.",
+            [f"{name}: {value:+.2f} dB" for name, value in pair.most],
+        ),
+    ]
+
+
+def _row(d: Difference, images: int) -> tuple[str, list[str], list[document.Key]]:
+    digits = 2 if d.metric.startswith("psnr") else 4
+
+    def mean(interval: Interval) -> str:
+        infinite = f" +{interval.infinite}∞" if interval.infinite else ""
+        return ("" if math.isnan(interval.mean) else f"{interval.mean:.{digits}f}") + infinite
+
+    bounds = "" if math.isnan(d.gain.low) else f" [{d.gain.low:+.{digits}f}, {d.gain.high:+.{digits}f}]"
+    cells = [d.metric, mean(d.first), mean(d.second), mean(d.gain) + bounds, f"{d.median:+.{digits}f}"]
+    cells += [f"{d.higher} of {images}", f"{d.p:.2g}", f"{d.adjusted:.2g}"]
+    keys: list[document.Key] = [d.metric, d.first.mean, d.second.mean, d.gain.mean, d.median, d.higher, d.p, d.adjusted]
+    return "done", cells, keys
+
+
+def _sets(pair: Pair) -> list[dict[str, Any]]:
+    """Return the pictures of the images that differ most, where both folders keep them."""
+    sets = []
+    for name, value in pair.most:
+        paths = [side.output(name) for side in (pair.first, pair.second)]
+        shown = [
+            {"title": title, "detail": f"{value:+.2f} dB" if i else "", "src": data_uri(read_pixels(path), WIDTH)}
+            for i, (title, path) in enumerate(zip(pair.titles, paths, strict=True))
+            if path is not None
+        ]
+        if len(shown) == len(paths):
+            sets.append({"name": name, "pictures": shown})
+    return sets
