@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 @cache
-def _adapter(shape: Hashable) -> TypeAdapter[Any]:
+def _adapter(shape: Any) -> TypeAdapter[Any]:
     return TypeAdapter(shape)
 
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,14 @@ class FakeSite:
     def python(self, program: str) -> subprocess.CompletedProcess[str]:
         """Run a Python program in a new process."""
         return self._run("-c", textwrap.dedent(program))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what the tests check out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RESTOREKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture

@@ -164,7 +164,7 @@ def test_no_less_than_sign_is_left_in_a_script():
 def test_a_metrics_view_is_shown(tmp_path):
     parts = made(further=[Further("grey", Grey())])
     shown = maps(*parts)
-    assert [(metric, image) for metric, image, _ in shown] == [("grey", n) for n in ("one", "two", "four")]
+    assert [(metric, image) for metric, image, _ in shown] == [("grey", n) for n in ("one", "three", "four")]
     assert [tile.title for tile in shown[0][2]] == ["degraded", "a", "b", "c", "clean"]
     assert "What metrics see" in page(*parts, shown)
     assert "What metrics see" not in page(*made())

@@ -321,3 +321,39 @@ def test_a_shorthand_takes_further_fields():
     recipe = Recipe.read({"name": "a", "task": "raindrop", "generator": "unet", "losses": {"l1": {"weight": 1.0}}})
     changed = apply_overrides(recipe, ["schedule=cosine", "schedule.warmup=3"])
     assert (changed.schedule.name, changed.schedule.warmup) == ("cosine", 3)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "field"),
+    [
+        ("seed=9223372036854775808", "seed"),
+        ("seed=" + "9" * 5000, "seed"),
+        ("steps=1000000000000000", "steps"),
+        ("data.batch=1000000000000", "data.batch"),
+        ("data.crop=1000000", "data.crop"),
+        ("data.workers=100000", "data.workers"),
+        ("optim.generator.betas=[0.9, 1.0]", "optim.generator.betas.1"),
+        ("optim.generator.lr=1e300", "optim.generator.lr"),
+        ("ema=1.0", "ema"),
+        ("losses.l1.weight=1e300", "losses.l1.weight"),
+        ("generator.width=9223372036854775808", "width"),
+        ("generator.width=" + "[" * 100 + "]" * 100, "width"),
+    ],
+)
+def test_every_number_has_a_range(assignment, field):
+    recipe = Recipe.read({"name": "x", "task": "raindrop", "generator": "unet", "losses": {"l1": {}}})
+    with pytest.raises(RecipeError) as error:
+        apply_overrides(recipe, [assignment])
+    assert field in str(error.value)
+    assert len(str(error.value)) < 500
+
+
+def test_brackets_without_end_are_a_named_error():
+    with pytest.raises(RecipeError, match="nested too deeply"):
+        parse_value("[" * 100_000)
+
+
+@pytest.mark.parametrize("value", [2**63 - 1, 0])
+def test_the_ends_of_the_range_are_in_it(value):
+    recipe = Recipe.read({"name": "x", "task": "raindrop", "generator": "unet", "losses": {"l1": {}}, "seed": value})
+    assert recipe.seed == value

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import torch
 import torchvision
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from restorekit.errors import WeightsError
+from restorekit.weights.find import own_network
 
 _WEIGHTS = {
     "vgg16": torchvision.models.VGG16_Weights.IMAGENET1K_V1,
@@ -39,16 +41,24 @@ class FrozenHolder(nn.Module):
         return self
 
 
+def _unpickled(path: Path) -> Any:
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _arrays(path: Path) -> dict[str, Tensor]:
+    with np.load(path, allow_pickle=False) as held:
+        return {name: torch.from_numpy(held[name]) for name in held.files}
+
+
+_READERS: dict[str, Callable[[Path], Any]] = {".safetensors": load_file, ".npz": _arrays}
+
+
 def read_state(path: Path) -> dict[str, Any]:
-    """Return the state dict in a ``.safetensors`` or ``.pth`` file. Raises `WeightsError`."""
+    """Return the state dict in a ``.safetensors``, ``.npz`` or ``.pth`` file. Raises `WeightsError`."""
     if not path.is_file():
-        raise WeightsError(f"there is no weights file {path}; give the path of a .pth or .safetensors file")
+        raise WeightsError(f"there is no weights file {path}; give the path of a .pth, .safetensors or .npz file")
     try:
-        state = (
-            load_file(path)
-            if path.suffix == ".safetensors"
-            else torch.load(path, map_location="cpu", weights_only=True)
-        )
+        state = _READERS.get(path.suffix, _unpickled)(path)
     except Exception as error:  # each format has its own way to fail, and each means the same to the user
         raise WeightsError(f"{path} cannot be read as weights ({type(error).__name__}: {error})") from error
     if not isinstance(state, dict):
@@ -65,18 +75,23 @@ def _from_hub(name: str) -> dict[str, Any]:
         cache = Path(torch.hub.get_dir()) / "checkpoints" / file
         raise WeightsError(
             f"the ImageNet weights of {name} could not be fetched from torchvision's hub ({error})."
-            f" Without network, fetch {weights.url} elsewhere and put it at {cache},"
-            " or give its path as the setting weights=FILE"
+            f" Without network, fetch {weights.url} elsewhere and put it at {cache}, or bring in any copy"
+            f" (.pth, .safetensors, .npz) with `restorekit weights add {name} FILE`"
         ) from error
 
 
 def feature_state(name: str, weights: str = "hub") -> dict[str, Tensor]:
     """Return the convolution weights of a torchvision network, keys as in its ``features``.
 
-    `name`: vgg16, alexnet or squeezenet1_1. `weights`: ``hub`` (torchvision's cache, else download), or the
-    path of a file in torchvision's layout. Raises `WeightsError`; there is no random substitute.
+    `name`: vgg16, alexnet or squeezenet1_1. `weights`: ``hub`` (what `restorekit weights add` brought in, else
+    torchvision's cache, else a download), or the path of a file in torchvision's layout. Raises `WeightsError`;
+    there is no random substitute.
     """
-    state = _from_hub(name) if weights == "hub" else read_state(Path(weights).expanduser())
+    if weights != "hub":
+        state = read_state(Path(weights).expanduser())
+    else:
+        own = own_network(name)
+        state = read_state(own) if own.is_file() else _from_hub(name)
     prefix = "features."
     features = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
     if not features:
@@ -99,3 +114,18 @@ def load_features(network: nn.Module, state: dict[str, Tensor], name: str, weigh
             f" a state dict of torchvision's {name} is expected"
         )
     network.load_state_dict({key: state[key] for key in wanted})
+
+
+def checked_features(name: str, source: Path) -> dict[str, Tensor]:
+    """Return a file's convolution weights of a network in float32, keys as in torchvision's state dict.
+
+    Raises `WeightsError` when the file does not hold all of them, or one is not finite.
+    """
+    with torch.random.fork_rng(devices=[]):  # the initial values are overwritten: spend no random numbers
+        features = torchvision.models.get_model(name, weights=None).features
+    load_features(features, feature_state(name, str(source)), name, str(source))
+    state: dict[str, Tensor] = {f"features.{key}": value for key, value in features.state_dict().items()}
+    wrong = [key for key, value in state.items() if not bool(torch.isfinite(value).all())]
+    if wrong:
+        raise WeightsError(f"{source} is damaged: {wrong[0]} holds values that are not finite; use another copy")
+    return state

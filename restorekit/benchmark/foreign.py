@@ -18,6 +18,7 @@ from restorekit.benchmark.runner import DEGRADED
 from restorekit.benchmark.samples import Samples, read_pixels
 from restorekit.benchmark.scoring import score_pixels
 from restorekit.benchmark.store import RESULTS
+from restorekit.data.checked import checked, in_words
 from restorekit.data.sets import resolve
 from restorekit.errors import DataError, ImageError
 
@@ -56,7 +57,7 @@ def score(
         return read_pixels(files[image]) if model == title else None
 
     measure(metrics, rows, samples, picture, progress or Silent())
-    report = Report.of(samples, rows, picture, metrics=metrics)
+    report = Report.of(samples, rows, picture, metrics=metrics, conditions=[in_words(checked(samples.as_set()))])
     if out is not None:
         report.write(Path(out))
         _write_lines(Path(out) / RESULTS, samples, rows)

@@ -24,6 +24,7 @@ from restorekit.benchmark.scoring import score_pixels
 from restorekit.benchmark.seen import seen_among
 from restorekit.benchmark.settings import Settings
 from restorekit.benchmark.store import Store
+from restorekit.data.checked import checked, in_words
 from restorekit.data.sets import resolve
 from restorekit.errors import ImageError, RestorekitError, UnknownNameError, WeightsError
 from restorekit.plugin.registry import Component, registry
@@ -97,7 +98,7 @@ def run(
     bench = Benchmark(samples, store, settings, progress or Silent())
     rows = bench.rows(chosen)
     measure(metrics, rows, samples, bench.pictures, bench.progress)
-    report = Report.of(samples, rows, bench.pictures, folder, metrics)
+    report = Report.of(samples, rows, bench.pictures, folder, metrics, [in_words(checked(samples.as_set()))])
     report.write(folder)
     return report
 

@@ -80,6 +80,10 @@ class Samples:
             self._bytes += size
         return sample
 
+    def as_set(self) -> ImageSet:
+        """Return these images as a set of their own."""
+        return self._set.subset(self._positions)
+
     def named(self, name: str) -> RawSample:
         """Return the sample called `name`."""
         return self[self.names.index(name)]

@@ -11,7 +11,16 @@ import click
 from restorekit.cli.listing import echo_json, echo_table
 from restorekit.errors import WeightsError
 from restorekit.plugin.registry import Component, registry
-from restorekit.weights.find import SUFFIX, find_weights, shipped_license, shipped_weights, user_folder, weights_state
+from restorekit.weights.find import (
+    NETWORKS,
+    SUFFIX,
+    find_weights,
+    own_network,
+    shipped_license,
+    shipped_weights,
+    user_folder,
+    weights_state,
+)
 from restorekit.weights.manifest import verify
 
 
@@ -85,18 +94,42 @@ def _target(name: str, force: bool) -> Path:
     return target
 
 
+def _add_network(name: str, source: Path, force: bool) -> None:
+    from safetensors.torch import save_file
+
+    from restorekit.backbones.pretrained import checked_features
+    from restorekit.engine.run.checkpoint import write_atomically
+
+    target = own_network(name)
+    if target.exists() and not force:
+        raise WeightsError(f"{target} exists; give --force to replace it")
+    state = checked_features(name, source)
+    write_atomically(target, lambda beside: save_file(state, beside))
+    click.echo(f"{target}  (losses and metrics that look through {name} use it)")
+
+
 @command.command("add")
 @click.argument("model")
 @click.argument("source")
 @click.option("--name", help="Name in your weights folder; MODEL itself makes it the default of that model.")
 @click.option("--force", is_flag=True, help="Replace a file of the same name.")
 def add(model: str, source: str, name: str | None, force: bool) -> None:
-    """Copy weights (a file or a run folder) into your weights folder, after loading them once."""
+    """Copy weights (a file or a run folder) into your weights folder, after loading them once.
+
+    MODEL may also be a pretrained network that losses and metrics look through (lpips, perceptual, contrastive):
+    alexnet, squeezenet1_1 or vgg16. SOURCE is then a .pth, .safetensors or .npz file with torchvision's names.
+    """
     from restorekit.engine.run.checkpoint import write_atomically
     from restorekit.restoring.load import load_generator
+    from restorekit.weights.foreign import is_foreign
 
+    if model in NETWORKS:
+        _add_network(model, Path(source).expanduser(), force)
+        return
     component = registry().find("model", model)
     file = find_weights(component, source)
+    if is_foreign(file.path):
+        raise WeightsError(f"{file.path} is a foreign checkpoint; bring it in with `restorekit weights import {model}`")
     load_generator(component, file)
     target = _target(component.entry.name if name is None else name, force)
     if target.exists() and target.samefile(file.path):

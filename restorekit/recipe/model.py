@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Self, get_args
 
@@ -12,17 +13,17 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from restorekit.errors import RecipeError, closest
 from restorekit.recipe.parts import (
     Adapt,
+    Beta,
     Data,
-    Fraction,
     Named,
     Network,
-    NonNegativeInt,
     Optims,
     Part,
     Phases,
     PositiveInt,
     Precision,
     Schedule,
+    Seed,
     Term,
 )
 
@@ -64,11 +65,11 @@ class Recipe(Part):
     steps: PositiveInt = 10_000
     accumulate: PositiveInt = 1
     precision: Precision = "auto"
-    clip_norm: Annotated[float, Field(ge=0)] = 0.0
-    ema: Fraction = 0.0
+    clip_norm: Annotated[float, Field(ge=0, le=1e12)] = 0.0
+    ema: Beta = 0.0
     sync_batch_norm: bool = False
     frozen: tuple[str, ...] = ()
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     eval_every: PositiveInt = 1000
     save_every: PositiveInt = 1000
     adapt: Adapt | None = None
@@ -188,6 +189,14 @@ _REMEDIES = {
 }
 
 
+def _short(value: Any) -> str:
+    """Return a value in at most some hundred characters; Python writes no number of thousands of digits at all."""
+    if isinstance(value, int) and abs(value) >= 10**40:
+        return f"a number of about {round(value.bit_length() * 0.30103):,} digits"
+    text = reprlib.repr(value) if isinstance(value, list | tuple | dict) else repr(value)
+    return text if len(text) <= 120 else f"{text[:100]}…"
+
+
 def _explain(model: type[BaseModel], values: Mapping[str, Any], error: ValidationError) -> str:
     lines = []
     for problem in error.errors():
@@ -201,7 +210,7 @@ def _explain(model: type[BaseModel], values: Mapping[str, Any], error: Validatio
         elif problem["type"] == "missing":
             lines.append(f"field {where!r} is missing; give it a value.")
         else:
-            given = "" if isinstance(problem["input"], Mapping) else f" (given: {problem['input']!r})"
+            given = "" if isinstance(problem["input"], Mapping) else f" (given: {_short(problem['input'])})"
             message = _REMEDIES.get(problem["type"]) or problem["msg"].removeprefix("Value error, ")
             lines.append(f"{where if where == 'recipe' else f'field {where!r}'}: {message}{given}.")
     return f"recipe {values.get('name', '')!r} is not valid: " + " ".join(lines)

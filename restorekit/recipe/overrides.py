@@ -24,7 +24,9 @@ def parse_value(text: str) -> Any:
         return _WORDS[text.lower()]
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except RecursionError as error:
+        raise RecipeError(f"value {text[:40]}… is nested too deeply; give a flatter one") from error
+    except ValueError:  # no TOML, or a number of more digits than Python reads: a text, which is then judged as one
         return text
 
 

@@ -9,9 +9,14 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Precision = Literal["auto", "bf16", "fp16", "fp32"]
-PositiveInt = Annotated[int, Field(ge=1)]
-NonNegativeInt = Annotated[int, Field(ge=0)]
+MOST = 10**12  # steps, pixels and the like: more than any run has, and far from where arithmetic overflows
+PositiveInt = Annotated[int, Field(ge=1, le=MOST)]
+NonNegativeInt = Annotated[int, Field(ge=0, le=MOST)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]  # what torch's generators take
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Beta = Annotated[float, Field(ge=0, lt=1)]  # at 1 an average would never take in anything
+Factor = Annotated[float, Field(gt=0, le=1e6)]
+DEEPEST = 6  # lists and tables within each other, in a component's settings
 
 
 class Part(BaseModel):
@@ -20,14 +25,20 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-def _refuse_unwritable(value: Any, where: str) -> None:
+def _refuse_unwritable(value: Any, where: str, depth: int = 0) -> None:
     """Refuse what TOML cannot hold: a recipe that changes when it is written is another model."""
+    if depth > DEEPEST and isinstance(value, Mapping | list | tuple):
+        raise ValueError(
+            f"setting {where.partition('[')[0]!r} is nested more than {DEEPEST} times; give a flatter value"
+        )
     if isinstance(value, Mapping):
         for key, inner in value.items():
-            _refuse_unwritable(inner, f"{where}.{key}" if where else str(key))
+            _refuse_unwritable(inner, f"{where}.{key}" if where else str(key), depth + 1)
     elif isinstance(value, list | tuple):
         for index, inner in enumerate(value):
-            _refuse_unwritable(inner, f"{where}[{index}]")
+            _refuse_unwritable(inner, f"{where}[{index}]", depth + 1)
+    elif isinstance(value, int) and abs(value) >= 2**63:
+        raise ValueError(f"setting {where!r} has more than 63 bits; give a smaller number")
     elif not isinstance(value, str | bool | int | float):
         remedy = "leave it out to use its default" if value is None else "use text, numbers, lists and tables"
         raise ValueError(f"setting {where!r} is {value!r}, which a recipe cannot hold; {remedy}")
@@ -65,7 +76,7 @@ class Named(Open):
 class Term(Open):
     """One loss term: its weight, and the settings of the loss beside it."""
 
-    weight: float = 1.0
+    weight: Annotated[float, Field(ge=-1e12, le=1e12)] = 1.0
 
 
 class Optim(Part):
@@ -76,9 +87,9 @@ class Optim(Part):
     """
 
     name: str = "adam"
-    lr: Annotated[float, Field(gt=0)] = 2e-4
-    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    lr: Factor = 2e-4
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
+    weight_decay: Annotated[float, Field(ge=0, le=1e6)] = 0.0
 
 
 class Optims(Part):
@@ -98,7 +109,7 @@ class Schedule(Part):
 
     name: Literal["constant", "step", "linear", "cosine"] = "constant"
     milestones: tuple[PositiveInt, ...] = ()
-    gamma: Annotated[float, Field(gt=0)] = 0.1
+    gamma: Factor = 0.1
     start: NonNegativeInt = 0
     floor: Fraction = 0.0
     warmup: NonNegativeInt = 0
@@ -190,10 +201,10 @@ class Data(Part):
     MiB. `workers`: threads that decode.
     """
 
-    crop: NonNegativeInt = 128
-    batch: PositiveInt = 8
-    resize: NonNegativeInt = 0
-    workers: NonNegativeInt = 0
+    crop: Annotated[int, Field(ge=0, le=65_536)] = 128
+    batch: Annotated[int, Field(ge=1, le=65_536)] = 8
+    resize: Annotated[int, Field(ge=0, le=65_536)] = 0
+    workers: Annotated[int, Field(ge=0, le=1024)] = 0
     cache: NonNegativeInt = 2048
     augment: Augment = Augment()
     synthesis: Synthesis | None = None

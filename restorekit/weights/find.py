@@ -32,6 +32,15 @@ def user_folder() -> Path:
     return chosen_folder("RESTOREKIT_WEIGHTS") or user_data_path("restorekit") / "weights"
 
 
+NETWORKS = ("alexnet", "squeezenet1_1", "vgg16")
+"""The pretrained networks that losses and metrics look through, by torchvision's names."""
+
+
+def own_network(name: str) -> Path:
+    """Return where a pretrained network is that the user brought in; it may not be there."""
+    return user_folder() / "networks" / f"{name}{SUFFIX}"
+
+
 def shipped_weights(entry: Entry) -> Shipped | None:
     """Return the weights that the model's plugin ships, or None."""
     if not entry.weights:

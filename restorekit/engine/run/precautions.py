@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 from torch import nn
 
 from restorekit.data.imageset import ImageSet
@@ -13,7 +14,7 @@ from restorekit.data.leaks import find_leaks
 from restorekit.data.pairing import listing
 from restorekit.engine.notices import notice
 from restorekit.engine.step.batchnorm import BATCH_NORMS, SyncedBatchNorm
-from restorekit.errors import DataError
+from restorekit.errors import DataError, TrainingError
 from restorekit.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -44,6 +45,21 @@ def warn_of_leaks(images: ImageSet, validation: ImageSet | None) -> None:
             f"{seen} of {len(validation)} validation images look like images that are trained on (such as"
             f" {first.test!r} like {first.train!r}, {first.distance} of 64 bits apart), so that validation will"
             " flatter the model; give another set with --val, or take the doubles out"
+        )
+
+
+def require_memory(recipe: Recipe, processes: int) -> None:
+    """Refuse a batch whose images alone do not fit the free memory. Raises `TrainingError` before any is taken.
+
+    Counted are the crops of a process's part, degraded and clean, as 8-bit and as float32; what networks need on top
+    is found out by `restorekit train --check`.
+    """
+    needed = recipe.data.batch // processes * recipe.data.crop**2 * 3 * 2 * (1 + 4)
+    free = psutil.virtual_memory().available
+    if needed > free:
+        raise TrainingError(
+            f"data.batch={recipe.data.batch} with data.crop={recipe.data.crop} needs {needed / 2**30:,.1f} GiB for its"
+            f" images alone, and {free / 2**30:,.1f} GiB are free; choose smaller ones, or accumulate over steps"
         )
 
 

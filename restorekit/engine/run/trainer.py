@@ -21,7 +21,13 @@ from restorekit.engine.run.folder import IDENTITY, STATUS, Claim, RunFolder
 from restorekit.engine.run.logs import Logs
 from restorekit.engine.run.options import OnStep, Options, RunResult
 from restorekit.engine.run.pictures import save_curves, save_samples
-from restorekit.engine.run.precautions import warn_of_batch, warn_of_leaks, warn_of_splitting, warn_of_start
+from restorekit.engine.run.precautions import (
+    require_memory,
+    warn_of_batch,
+    warn_of_leaks,
+    warn_of_splitting,
+    warn_of_start,
+)
 from restorekit.engine.run.profiling import Profiler
 from restorekit.engine.run.remedies import action_for, describe, remedy
 from restorekit.engine.run.stopping import StopRequest
@@ -64,6 +70,7 @@ class Trainer:
         self.recipe, self.validation, self.options = recipe, validation, options
         self.runtime = Runtime(options.device, recipe.precision)
         self.runtime.check_batch(recipe.data.batch, recipe.accumulate)
+        require_memory(recipe, self.runtime.share.world)
         facts = run_facts(images, validation, options.init, self.runtime)
         self.runtime.check_alike(flatten({"recipe": recipe.plain(), **{key: facts[key] for key in IDENTITY}}))
         self.engine = Engine(recipe, self.runtime, compiled=self._compiled())
