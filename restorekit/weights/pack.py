@@ -104,7 +104,7 @@ def _card(
     recipe: Recipe, target: Path, source: Path, license: str, half: bool, gain: float | None, facts: dict[str, str]
 ) -> str:
     run = source.parent.parent
-    data = read_table(run / "run.json").get("data") if (run / "run.json").is_file() else None
+    data = read_table(run / "run.json", dict[str, Any]).get("data") if (run / "run.json").is_file() else None
     trained = f"{data['label']} ({data['images']} images)" if data else "not recorded"
     measured = (
         f"{gain:+.2f} dB of PSNR (RGB), mean over the middle {SIDE}x{SIDE} pixels of {IMAGES} built-in pictures"
