@@ -8,6 +8,7 @@ from pathlib import Path
 from shutil import copyfile
 from statistics import fmean
 
+from pydantic import BaseModel
 from torch import nn
 
 from restorekit.errors import DataError, WeightsError
@@ -100,12 +101,25 @@ def _gain_of_half(network: nn.Module, recipe: Recipe) -> float:
     return fmean(measured_gains(coarse.eval(), recipe.task))
 
 
+class _Data(BaseModel):
+    """What a run was trained on."""
+
+    label: str
+    images: int
+
+
+class _Facts(BaseModel):
+    """What a run's ``run.json`` says of its data."""
+
+    data: _Data | None = None
+
+
 def _card(
     recipe: Recipe, target: Path, source: Path, license: str, half: bool, gain: float | None, facts: dict[str, str]
 ) -> str:
     run = source.parent.parent
-    data = read_table(run / "run.json", dict[str, Any]).get("data") if (run / "run.json").is_file() else None
-    trained = f"{data['label']} ({data['images']} images)" if data else "not recorded"
+    data = read_table(run / "run.json", _Facts).data
+    trained = f"{data.label} ({data.images} images)" if data else "not recorded"
     measured = (
         f"{gain:+.2f} dB of PSNR (RGB), mean over the middle {SIDE}x{SIDE} pixels of {IMAGES} built-in pictures"
         if gain is not None
