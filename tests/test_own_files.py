@@ -13,7 +13,7 @@ from restorekit.benchmark.records import ImageRecord, as_values, read_cost, read
 from restorekit.benchmark.store import RESULTS, Store
 from restorekit.cli.data import command as data
 from restorekit.cli.runs import command as runs
-from restorekit.engine.run.checkpoint import load_checkpoint, save_checkpoint
+from restorekit.engine.run.checkpoint import load_checkpoint, save_checkpoint, write_atomically
 from restorekit.engine.run.logs import _Board, read_rows
 from restorekit.errors import DataError, RecipeError, TrainingError
 from restorekit.jsonfile import json_lines, read_file, read_table
@@ -169,3 +169,9 @@ def test_a_tensorboard_folder_that_is_removed_begins_anew(tmp_path):
 def test_recipes_that_cannot_be_read(text):
     with pytest.raises(RecipeError, match="is not valid TOML"):
         from_toml(text, "the recipe in x")
+
+
+def test_a_name_as_long_as_names_can_be_is_written(tmp_path):
+    path = tmp_path / ("n" * 251 + ".txt")
+    write_atomically(path, lambda beside: beside.write_text("x"))
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]

@@ -29,7 +29,7 @@ def _fill(beside: Path, path: Path, write: Callable[[Path], object]) -> None:
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a file beside `path`, then rename it. Raises `TrainingError`; leaves nothing behind."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    beside = path.with_name(f".{path.name[:40]}.{os.getpid()}.part")  # a name may be as long as names can be
     try:
         _fill(beside, path, write)
     except (OSError, RuntimeError, SafetensorError) as error:
