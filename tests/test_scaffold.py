@@ -38,15 +38,35 @@ def test_package_is_complete(tmp_path, kind):
             ast.parse(text)
 
 
-@pytest.mark.parametrize("kind", TEMPLATE_KINDS)
-def test_sources_obey_the_projects_own_style(tmp_path, kind):
-    folder = new_plugin("a-rather-long-name-of-a-plugin", kind, tmp_path / "new")
+@pytest.mark.parametrize("name", ["fresh", "a-rather-long-name-of-a-plugin"])
+def test_sources_pass_ruff_and_its_formatter_unedited(tmp_path, name):
+    for kind in TEMPLATE_KINDS:
+        new_plugin(name, kind, tmp_path / kind)
+    for command in (["check", "--extend-select", "E,F,W,UP,B"], ["format", "--check"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, str(tmp_path)], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_sources_pass_mypy_strict_unedited(tmp_path):
+    packages = [
+        new_plugin(f"fresh-{kind}", kind, tmp_path / kind) / f"restorekit_fresh_{kind}" for kind in TEMPLATE_KINDS
+    ]
     done = subprocess.run(
-        [sys.executable, "-m", "ruff", "check", "--isolated", "--line-length", "120", "--select", "E,F,W,UP,B",
-         str(folder)],
-        capture_output=True, text=True, check=False,
+        [sys.executable, "-m", "mypy", "--strict", "--config-file", os.devnull, *map(str, packages)],
+        capture_output=True, text=True, check=False, cwd=REPOSITORY,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_distributions_prefix_is_not_doubled(tmp_path):
+    folder = new_plugin("restorekit-fresh", "loss", tmp_path / "new")
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    assert (project["name"], project["license"], project["license-files"]) == ("restorekit-fresh", "MIT", ["LICENSE"])
+    assert {".gitignore", "LICENSE", "CHANGELOG.md", ".github"} <= {path.name for path in folder.iterdir()}
+    assert (folder / ".github" / "workflows" / "ci.yml").is_file()
 
 
 @pytest.mark.parametrize("kind", [k for k in TEMPLATE_KINDS if k != "model"])
@@ -94,8 +114,8 @@ def test_taken_names_are_refused(tmp_path):
 
 
 def test_unknown_kinds_are_refused(tmp_path):
-    with pytest.raises(PluginError, match="no template for kind 'dataset'; use one of model, loss"):
-        new_plugin("fresh", "dataset", tmp_path / "new")
+    with pytest.raises(PluginError, match="no template for kind 'optimizer'; use one of model, generator"):
+        new_plugin("fresh", "optimizer", tmp_path / "new")
 
 
 def test_existing_folders_are_refused_and_left_alone(tmp_path):

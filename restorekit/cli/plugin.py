@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from restorekit.plugin.scaffold import TEMPLATE_KINDS, new_plugin
+from restorekit.plugin.scaffold import TEMPLATE_KINDS, new_plugin, plain_name
 
 
 @click.group("plugin")
@@ -26,6 +26,7 @@ def plugin() -> None:
 )
 def new(name: str, kind: str, output: Path | None) -> None:
     """Write a package that installs, works and passes its checks: the plugin NAME."""
+    name = plain_name(name)
     folder = new_plugin(name, kind, output or Path(f"restorekit-{name}"))
     click.echo(f"Wrote {folder}. Next:\n")
     click.echo(f"  pip install -e {folder}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path, PurePosixPath
@@ -14,16 +15,43 @@ from restorekit.plugin.discovery import GROUP
 from restorekit.plugin.registry import registry
 from restorekit.version import __version__
 
-TEMPLATE_KINDS = ("model", "loss", "metric", "prior")
+TEMPLATE_KINDS = (
+    "model",
+    "generator",
+    "discriminator",
+    "loss",
+    "metric",
+    "prior",
+    "dataset",
+    "command",
+    "tracker",
+)
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _SUFFIX = ".tmpl"
-_MODULES = {"model": "network", "loss": "loss", "metric": "metric", "prior": "prior"}
+_PREFIX = "restorekit-"
+_PLACES = {"gitignore": ".gitignore", "ci.yml": ".github/workflows/ci.yml"}
+_MODULES = {
+    "model": "network",
+    "generator": "network",
+    "discriminator": "network",
+    "loss": "loss",
+    "metric": "metric",
+    "prior": "prior",
+    "dataset": "card",
+    "command": "__init__",
+    "tracker": "__init__",
+}
 _USAGE = {
     "model": "restorekit train $name --data FOLDER -o run --set steps=100",
     "loss": "restorekit train pix2pix --data FOLDER -o run --set losses.$name.weight=1",
     "metric": "restorekit metrics",
     "prior": "restorekit priors",
+    "generator": "restorekit train pix2pix --data FOLDER -o run --set generator=$name",
+    "discriminator": "restorekit train pix2pix --data FOLDER -o run --set discriminator=$name",
+    "dataset": "restorekit data add $name FOLDER",
+    "command": "restorekit $name attngan",
+    "tracker": "restorekit train pix2pix --data FOLDER -o run --track $name",
 }
 
 
@@ -33,6 +61,7 @@ def new_plugin(name: str, kind: str, target_dir: Path) -> Path:
     Raises `PluginError` for a name that is not valid or taken, an unknown kind, a folder that holds something
     already, and one that cannot be written.
     """
+    name = plain_name(name)
     _check(name, kind, target_dir)
     values = _values(name, kind)
     try:
@@ -43,6 +72,11 @@ def new_plugin(name: str, kind: str, target_dir: Path) -> Path:
     except OSError as error:
         raise PluginError(f"the plugin cannot be written to {target_dir}: {error}") from error
     return target_dir
+
+
+def plain_name(name: str) -> str:
+    """Return the plugin's name of ``restorekit-foo`` or ``foo``: the distribution's prefix is not doubled."""
+    return name.removeprefix(_PREFIX)
 
 
 def _check(name: str, kind: str, target_dir: Path) -> None:
@@ -72,6 +106,7 @@ def _values(name: str, kind: str) -> dict[str, str]:
         "constant": name.replace("-", "_").upper(),
         "summary": f"The {kind} {name} for restorekit",
         "group": GROUP,
+        "year": str(datetime.now(UTC).year),
         "restorekit_version": __version__,
         "usage": Template(_USAGE[kind]).substitute(name=name),
     }
@@ -92,6 +127,8 @@ def _templates(part: str) -> Iterator[tuple[PurePosixPath, str]]:
 
 def _renamed(path: PurePosixPath, values: dict[str, str]) -> PurePosixPath:
     """Return where a template goes: ``package`` is the package, and test files are named after it."""
+    if path.name in _PLACES:
+        return PurePosixPath(_PLACES[path.name])
     parts = [values["package"] if part == "package" else part for part in path.parts]
     parts[-1] = parts[-1].replace("test_plugin", f"test_{values['package']}")
     return PurePosixPath(*parts)
