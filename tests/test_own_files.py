@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import json
 import shutil
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
 
 from restorekit.benchmark.records import ImageRecord, as_values, read_cost, read_image
+from restorekit.benchmark.runner import _is_picture
+from restorekit.benchmark.samples import write_png
 from restorekit.benchmark.store import RESULTS, Store
 from restorekit.cli.data import command as data
 from restorekit.cli.runs import command as runs
+from restorekit.engine.run import precautions
 from restorekit.engine.run.checkpoint import load_checkpoint, save_checkpoint, write_atomically
 from restorekit.engine.run.logs import _Board, read_rows
 from restorekit.errors import DataError, RecipeError, TrainingError
 from restorekit.jsonfile import json_lines, read_file, read_table
 from restorekit.plugin.registry import registry
-from restorekit.recipe import from_toml, to_toml
+from restorekit.recipe import apply_overrides, from_toml, to_toml
 from restorekit.recipe.check import model_recipe
 
 BRACKETS = "[" * 100_000
@@ -175,3 +180,24 @@ def test_a_name_as_long_as_names_can_be_is_written(tmp_path):
     path = tmp_path / ("n" * 251 + ".txt")
     write_atomically(path, lambda beside: beside.write_text("x"))
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_an_output_that_something_has_spoiled_is_restored_again(tmp_path):
+    good, junk, other = tmp_path / "a.png", tmp_path / "b.png", tmp_path / "c.png"
+    write_png(good, np.zeros((4, 5, 3), np.uint8))
+    write_png(other, np.zeros((5, 5, 3), np.uint8))
+    junk.write_bytes(good.read_bytes()[:40])
+    record = ImageRecord("m", "a", 4, 5, {"psnr-rgb": 1.0})
+    assert _is_picture(good, record)
+    for path in (junk, other, tmp_path / "absent.png", tmp_path):
+        assert not _is_picture(path, record)
+
+
+def test_a_batch_that_no_memory_holds_is_refused_at_once(monkeypatch):
+    recipe = model_recipe(registry(), "remaen")
+    free = SimpleNamespace(available=2**30)
+    monkeypatch.setattr(precautions.psutil, "virtual_memory", lambda: free)
+    large = apply_overrides(recipe, ["data.batch=65536", "data.crop=1024"])
+    with pytest.raises(TrainingError, match=r"data\.batch=65536 with data\.crop=1024 needs 1,920\.0 GiB"):
+        precautions.require_memory(large, 1)
+    precautions.require_memory(apply_overrides(recipe, ["data.batch=8", "data.crop=128"]), 1)
