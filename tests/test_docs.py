@@ -268,3 +268,13 @@ def test_python_blocks_are_python(page):
     for language, body in _FENCE.findall(page.read_text(encoding="utf-8")):
         if language == "python":
             compile(body, str(page), "exec")
+
+
+def test_nothing_that_ships_names_a_folder_outside_the_repository():
+    shipped = [
+        *REPOSITORY.glob("plugins/*/restorekit_*/**/*.md"),
+        *REPOSITORY.glob("docs/**/*.md"),
+        *REPOSITORY.glob("*.md"),
+    ]
+    assert len(shipped) > 30
+    assert not [path for path in shipped if "../shared" in path.read_text(encoding="utf-8")]

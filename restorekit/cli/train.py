@@ -115,7 +115,16 @@ def command(
 
     recipe = _recipe(model, file, overrides, precision)
     images, validation = _validation(_images(data, on_bad_image == "skip"), val, recipe)
-    options = Options(device, compiled, max_steps, log_every, on_nan, on_bad_image, profile, _start(model, init))
+    options = Options(
+        device=device,
+        compile=compiled,
+        max_steps=max_steps,
+        log_every=log_every,
+        on_nan=on_nan,
+        on_bad_image=on_bad_image,
+        profile=profile,
+        init=_start(model, init),
+    )
     options = replace(options, track=track or None)
     if check:
         _check(recipe, images, validation, options)

@@ -10,7 +10,7 @@ from typing import Literal
 OnStep = Callable[[int, dict[str, float]], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options:
     """How to run.
 
