@@ -8,9 +8,10 @@ import sys
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
-from restorekit.data.images import Picture
+from restorekit.data.images import Picture, read_picture, reading
 from restorekit.errors import RestorekitError
 from restorekit.interface import SizeRule
 from restorekit.restoring import Restorer, restorer
@@ -138,3 +139,19 @@ def test_sixteen_megapixels_take_less_than_a_gigabyte_and_a_half(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 1500
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+def test_large_pictures_are_read_as_small_ones(mode, tmp_path, monkeypatch):
+    levels = np.random.default_rng(1).integers(0, 256, (23, 17, 4), dtype=np.uint8)
+    Image.fromarray(levels).convert(mode).save(
+        tmp_path / "a.webp" if mode != "LA" else tmp_path / "a.tif", lossless=True
+    )
+    [path] = tmp_path.iterdir()
+    small = read_picture(path)
+    monkeypatch.setattr(reading, "_LARGE", 1)
+    monkeypatch.setattr(reading, "_ROWS", 5)
+    large = read_picture(path)
+    assert (large.pixels == small.pixels).all()
+    assert (large.alpha is None) == (small.alpha is None)
+    assert large.alpha is None or (large.alpha == small.alpha).all()

@@ -25,6 +25,9 @@ _PLAIN = {"1": "L", "La": "LA", "RGBa": "RGBA", "RGBX": "RGB"} | {m: m for m in 
 _LOSSLESS = ("PNG", "TIFF", "BMP", "GIF", "PPM", "TGA", "PCX", "SGI", "QOI", "PSD", "SUN")
 
 
+_LARGE, _ROWS = 4_000_000, 512
+
+
 @dataclass(frozen=True)
 class Header:
     """What a header says: the size in pixels, turned upright, and how the stored pixels are to be turned."""
@@ -198,7 +201,7 @@ def _channels(image: Image.Image, notes: list[str]) -> Pixels:
         if image.mode == "RGBX":
             notes.append("its fourth channel, which is no transparency, was left out")
         mode = _PLAIN[image.mode] + ("A" if transparent and image.mode in ("L", "1", "RGB") else "")
-        return np.asarray(image if image.mode == mode else image.convert(mode))
+        return _array(image if image.mode == mode else image.convert(mode))
     if image.mode in ("P", "PA"):
         notes.append("its palette was replaced by full colours")
         return np.asarray(image.convert("RGBA" if transparent or image.mode == "PA" else "RGB"))
@@ -206,6 +209,18 @@ def _channels(image: Image.Image, notes: list[str]) -> Pixels:
         notes.append(f"its {image.mode} colours were converted to RGB")
         return np.asarray(colour.rgb_of(image, image.info.get("icc_profile")))
     raise ImageError(f"pixels of the kind {image.mode!r} have no fixed range; save it with 8 or 16 bits")
+
+
+def _array(image: Image.Image) -> Pixels:
+    """Return the levels of a Pillow image, of a large one some rows at a time: Pillow would hold it twice more."""
+    if image.width * image.height < _LARGE:
+        return np.asarray(image)
+    strips = [(0, top, image.width, min(top + _ROWS, image.height)) for top in range(0, image.height, _ROWS)]
+    bands = len(image.getbands())
+    levels = np.empty((image.height, image.width, bands)[: 2 + (bands > 1)], np.uint8)
+    for strip in strips:
+        levels[strip[1] : strip[3]] = np.asarray(image.crop(strip))
+    return levels
 
 
 def _grey_16(image: Image.Image) -> Pixels:
