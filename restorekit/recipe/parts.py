@@ -132,7 +132,8 @@ class OwnPhase(Phase):
     """A phase beyond the two: it trains the network called `trains`, by its own `losses` and `optim`.
 
     In the phase of a generator, `output` is that network's own; in that of a discriminator, the judgements are its own.
-    `judge` names the discriminator that judges in the phase of a generator, where the recipe has it.
+    `judge` names the discriminator that judges in the phase of a generator, where the recipe has it. `repeats`, `every`
+    and `start` are those of any phase.
     """
 
     trains: str
@@ -161,7 +162,7 @@ class Phases(Part):
 
 
 class Network(Named):
-    """A network beyond generator and discriminator: a component of `kind`, with its settings."""
+    """A network beyond generator and discriminator: the component `name` of `kind`, with its settings."""
 
     kind: Literal["generator", "discriminator"] = "generator"
 
