@@ -1,0 +1,53 @@
+"""The example for Ray Data restores a folder on a local Ray, skips what is done, and lists what failed."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import restorekit
+
+ray = pytest.importorskip("ray", reason="the example needs ray, which is no dependency: pip install 'ray[data]'")
+pytest.importorskip("ray.data", reason="pip install 'ray[data]'")
+
+EXAMPLE = Path(__file__).resolve().parents[1] / "docs/examples/corpus_ray.py"
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
+
+
+@pytest.fixture(scope="module")
+def example():
+    spec = importlib.util.spec_from_file_location("corpus_ray", EXAMPLE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    sys.modules["corpus_ray"] = module
+    ray.cloudpickle.register_pickle_by_value(module)  # a worker does not find a module that was loaded from a path
+    os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
+    ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, object_store_memory=100_000_000)
+    yield module
+    ray.shutdown()
+    del sys.modules["corpus_ray"]
+
+
+def test_a_folder_is_restored_resumed_and_failures_are_listed(example, tmp_path):
+    source, target = tmp_path / "photos", tmp_path / "clean"
+    (source / "trip").mkdir(parents=True)
+    levels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    for name in ("a.png", "trip/b.png"):
+        Image.fromarray(levels).save(source / name)
+    (source / "broken.png").write_text("no image")
+    (source / "notes.txt").write_text("left out")
+    failed = example.restore_corpus(str(source), str(target), "cgan")
+    assert list(failed) == ["broken.png"]
+    assert "not an image" in failed["broken.png"]
+    assert sorted(p.relative_to(target).as_posix() for p in target.rglob("*") if p.is_file()) == ["a.png", "trip/b.png"]
+    expected = np.asarray(restorekit.load("cgan").restore(Image.fromarray(levels)))
+    assert (np.asarray(Image.open(target / "trip/b.png")) == expected).all()
+    before = (target / "a.png").stat().st_mtime_ns
+    assert list(example.restore_corpus(str(source), str(target), "cgan")) == ["broken.png"]
+    assert (target / "a.png").stat().st_mtime_ns == before
