@@ -1,0 +1,221 @@
+"""Runs the examples of the documentation: what a line means, and small stand-ins for the files that it names.
+
+Every line of every shell example must be of a kind that `run_line` knows. Training is cut to one step of a narrow
+network, and whatever works on pictures gets tiny ones; beyond that, lines are run as they stand.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+import stand_ins
+from click.testing import CliRunner
+from packaging.requirements import Requirement
+
+from restorekit.cli.main import cli
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+_DONE: set[tuple[str, ...]] = set()  # lines that have run: what later lines need of them has stand-ins
+_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_INDENTED = re.compile(r"(?:^|\n\n)((?:(?: {4}.*)?\n)+)")
+
+# What is parsed to the last option, but not run: by the words that it begins with, why.
+NOT_RUN = {
+    "weights pack": "needs a run of the guide's plugin, installed; tests of weights pack another",
+    "weights push": "needs a server; tests of weights have one",
+    "serve": "runs until somebody stops it; tests of the page start it",
+    "weights import": "reads a file of other people; the plugin's tests write such a file",
+}
+_UNET = ("generator.width=4", "generator.levels=5", "discriminator.width=4")
+NARROW = {
+    "attngan": ("generator.width=8", "generator.recurrent_width=8", "discriminator.width=8"),
+    **dict.fromkeys(("pix2pix", "pix2pix-channel", "pix2pix-spatial", "pix2pix-both"), _UNET),
+    **dict.fromkeys(("pix2pix-small", "pix2pix-balanced", "cgan"), ("generator.width=4", "generator.latent=8")),
+    "remaen": ("generator.width=4",),
+}
+
+
+def blocks(text: str) -> Iterator[tuple[str, str]]:
+    """Yield (language, code) of each block of a page in order; shell blocks need no language."""
+    found = [(m.start(), m[1], m[2]) for m in _FENCE.finditer(text)]
+    rest = _FENCE.sub(lambda m: "\n" * len(m[0]), text) + "\n"
+    found += [(m.start(), "sh", m[1]) for m in _INDENTED.finditer(rest) if m[1].strip()]
+    yield from ((language or "sh", code) for _, language, code in sorted(found))
+
+
+def shell_lines(code: str) -> list[str]:
+    """Return the lines of a shell block without comments, continued lines joined."""
+    joined = code.replace("\\\n", " ").splitlines()
+    return [line.strip() for line in joined if line.strip() and not line.strip().startswith("#")]
+
+
+@cache
+def _extras() -> dict[str, set[str]]:
+    """Return the projects of this repository with their extras."""
+    files = [REPOSITORY / "pyproject.toml", *REPOSITORY.glob("*/*/pyproject.toml")]
+    projects = [tomllib.loads(file.read_text(encoding="utf-8"))["project"] for file in files]
+    return {project["name"]: {*project.get("optional-dependencies", {})} for project in projects}
+
+
+class Stage:
+    """A folder in which the examples of one page are run in order."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.packages: Path | None = None  # where an example has installed something
+
+    def run_line(self, line: str) -> None:
+        """Run one line, once for all pages. Fails when it fails, or when nobody knows what it means."""
+        words = shlex.split(line, comments=True)
+        if tuple(words) in _DONE and not self.packages:
+            return None
+        for pattern, method in _KINDS:
+            if re.match(pattern, line):
+                method(self, words)
+                _DONE.add(tuple(words))
+                return None
+        pytest.fail(f"no rule of tests/support/examples.py says how to run this example: {line}")
+
+    def pip(self, words: list[str]) -> None:
+        if words[2] == "-e" or words[2].endswith(".whl"):
+            return self._install(self.folder / words[-1])
+        for word in words[2:]:
+            wanted = Requirement(word)
+            assert wanted.name in _extras(), f"no project of this repository is called {wanted.name}"
+            offered = _extras()[wanted.name]
+            assert wanted.extras <= offered, f"{word}: {wanted.name} has the extras {sorted(offered)}"
+        return None
+
+    def _install(self, project: Path) -> None:
+        self.packages = self.folder / "site-packages"
+        self._process(
+            sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--no-index",
+            "--target", str(self.packages), str(project),
+        )  # fmt: skip
+
+    def build(self, words: list[str]) -> None:
+        stand_ins.provide(self.folder, words)
+        self._process(sys.executable, "-m", "build", "--no-isolation", words[-1])
+
+    def make(self, words: list[str]) -> None:
+        self._process("make", "--dry-run", *words[1:], cwd=REPOSITORY)
+
+    def venv(self, words: list[str]) -> None:
+        self._process(sys.executable, *words[1:], "--without-pip")
+
+    def shell(self, words: list[str]) -> None:
+        line = shlex.join(words) if words[0] != "eval" else f'eval "{words[1]}"'
+        self._process("bash", "-c", f"export PATH={shlex.quote(str(BIN))}:$PATH; {line}")
+
+    def pre_commit(self, words: list[str]) -> None:
+        self._process(str(BIN / "pre-commit"), words[1], "--help", cwd=REPOSITORY)
+
+    def benchmark_tool(self, words: list[str]) -> None:
+        """A tool of the repository: it exists, and has the options. They take from minutes to days."""
+        shown = self._process(sys.executable, words[1], "--help", cwd=REPOSITORY)
+        own = words[2 : words.index("--")] if "--" in words else words[2:]
+        for word in own:
+            if re.match(r"--?[a-z]", word):
+                assert re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", shown), f"{words[1]} has no option {word}"
+
+    def launched(self, words: list[str]) -> None:
+        """A launcher of many processes: its own parser takes the line; what it starts is run in one process."""
+        if words[0] == "torchrun":
+            from torch.distributed.run import get_args_parser
+
+            parsed = get_args_parser().parse_args(words[1:])
+        else:
+            from accelerate.commands.launch import launch_command_parser
+
+            parsed = launch_command_parser().parse_args(words[2:])
+        assert parsed.training_script == "restorekit"
+        self.restorekit(["restorekit", *parsed.training_script_args])
+
+    def restorekit(self, words: list[str]) -> None:
+        words = words[words.index("restorekit") + 1 :]
+        target = None
+        if ">" in words:
+            target, words = self.folder / words[-1], words[:-2]
+        if any(" ".join(words).startswith(begin) for begin in NOT_RUN):
+            return self._parse(words)
+        stand_ins.provide(self.folder, words)
+        words = _cheaper(words)
+        stand_ins.clear_output(self.folder, words)
+        shown = self._process(sys.executable, "-m", "restorekit", *words) if self.packages else _invoke(words)
+        if target:
+            target.write_text(shown, encoding="utf-8")
+        return None
+
+    def _parse(self, words: list[str]) -> None:
+        command, name = cli, "restorekit"
+        with cli.make_context(name, list(words), ignore_unknown_options=True, allow_extra_args=True) as context:
+            while hasattr(command, "get_command"):
+                name, *words = words
+                command = command.get_command(context, name)
+                assert command is not None, name
+            parser = command.make_parser(context)
+            parser.parse_args(list(words))
+
+    def _process(self, *command: str, cwd: Path | None = None) -> str:
+        environment = stand_ins.environment(self.folder, self.packages)
+        done = subprocess.run(
+            command, cwd=cwd or self.folder, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+
+_KINDS = (
+    (r"(\w+=\S+ )*restorekit ", Stage.restorekit),
+    (r"pip install ", Stage.pip),
+    (r"make ", Stage.make),
+    (r"python3 -m venv ", Stage.venv),
+    (r"\. \S+/activate$|eval ", Stage.shell),
+    (r"\.venv/bin/pre-commit ", Stage.pre_commit),
+    (r"python -m build ", Stage.build),
+    (r"python benchmarks/", Stage.benchmark_tool),
+    (r"torchrun |accelerate launch ", Stage.launched),
+)
+
+
+def _invoke(words: list[str]) -> str:
+    result = CliRunner().invoke(cli, words)
+    assert result.exit_code == 0, f"restorekit {shlex.join(words)}\n{result.output}{result.exception!r}"
+    return result.stdout
+
+
+def _cheaper(words: list[str]) -> list[str]:
+    """Return a command that does less: what the example says itself comes last, and counts."""
+    if words[0] == "train":
+        named = [word.removeprefix("generator=") for word in words if word.startswith("generator=")]
+        narrow = NARROW.get(words[1], ())
+        settings = [*narrow, "data.crop=64", "data.resize=0", "data.batch=2", *(f"generator={n}" for n in named)]
+        less = [part for setting in settings for part in ("--set", setting)]
+        stop = [] if {"--check", "--profile"} & {*words} else ["--max-steps", "1"]
+        return [
+            *words[:2],
+            *less,
+            "--device",
+            "cpu",
+            "--precision",
+            "fp32",
+            "--compile",
+            "off",
+            "-q",
+            *words[2:],
+            *stop,
+        ]
+    if words[0] == "benchmark":
+        return [words[0], "--limit", "1", *words[1:]]
+    if words[0] == "restore" and "--budget-steps" in words:
+        return [*words, "--budget-steps", "1"]
+    return [*words]
