@@ -26,7 +26,7 @@ PAGES = sorted(
 # (test_docs.py), and the plugin guide's package is built and used.
 RUN = [
     *(REPOSITORY / name for name in ("CONTRIBUTING.md", "README.md", "docs/index.md")),
-    *(DOCS / "guide" / f"{name}.md" for name in ("benchmark", "data", "install", "recipes", "serve")),
+    *(DOCS / "guide" / f"{name}.md" for name in ("data", "install", "recipes", "serve")),
     *(REPOSITORY / f"plugins/restorekit-{name}/README.md" for name in ("attngan", "pix2pix", "rain2avoid", "remaen")),
 ]
 CLIENT = "gradio_client"  # an example that uses it needs the running page; tests of the page run it
