@@ -61,7 +61,11 @@ def shell_lines(code: str) -> list[str]:
 @cache
 def _extras() -> dict[str, set[str]]:
     """Return the projects of this repository with their extras."""
-    files = [REPOSITORY / "pyproject.toml", *REPOSITORY.glob("*/*/pyproject.toml")]
+    files = [
+        REPOSITORY / "pyproject.toml",
+        *REPOSITORY.glob("*/pyproject.toml"),
+        *REPOSITORY.glob("*/*/pyproject.toml"),
+    ]
     projects = [tomllib.loads(file.read_text(encoding="utf-8"))["project"] for file in files]
     return {project["name"]: {*project.get("optional-dependencies", {})} for project in projects}
 
