@@ -120,7 +120,7 @@ def ship(run: Path, checked: int) -> Path:
     (folder / f"{recipe.name}.toml").write_text(to_toml(recipe), encoding="utf-8")
     seen = real_pairs(recipe)
     gain = _gain(network, resolve(BUILTIN[recipe.task]))
-    add_to_manifest(folder, recipe.name, f"{recipe.name}.safetensors", seen, gain)
+    add_to_manifest(folder, recipe.name, f"{recipe.name}.safetensors", seen, gain, LICENCE)
     notes = {
         "storage": f"{'float16' if half else 'float32'} (float16 changes PSNR by {difference:+.4f} dB)",
         "checked": checked,
