@@ -110,7 +110,7 @@ def test_models_are_listed_by_pattern_and_task(site, arguments, names):
     assert {row["name"] for row in json.loads(done.stdout)} == names
 
 
-@pytest.mark.parametrize("arguments", [["mime"], ["--ready"], ["m*", "--ready"], ["--task", "snow"]])
+@pytest.mark.parametrize("arguments", [["mime"], ["mi*", "--ready"], ["--task", "snow"]])
 def test_no_model_that_fits_is_an_error(site, arguments):
     done = site.restorekit("models", *arguments)
     assert done.returncode != 0

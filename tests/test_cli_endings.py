@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -116,7 +117,11 @@ def test_ctrl_c_in_a_command(fake_site):
             import time
             time.sleep(60)
     """)  # fmt: skip
-    ended = fake_site.restorekit("models")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # where it is ignored, children ignore it too
+    try:
+        ended = fake_site.restorekit("models")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert ended.returncode == 130
     assert ended.stderr.strip() == "Interrupted."
 

@@ -127,11 +127,11 @@ class Sum(nn.Module):
     def forward(self, seen):
         return (seen.output.image - seen.batch.clean).abs().sum()
 
-def recipe(generator, loss):
-    return Recipe.read({"name": "m", "task": "raindrop", "generator": generator, "losses": {loss: {}}})
+def recipe(name, generator, loss):
+    return Recipe.read({"name": name, "task": "raindrop", "generator": generator, "losses": {loss: {}}})
 
-SOUND, COUNTING = recipe("net", "core/l1"), recipe("counting", "core/l1")
-AWAY, SUM = recipe("net", "away"), recipe("net", "sum")
+SOUND, COUNTING = recipe("sound", "net", "core/l1"), recipe("counting", "counting", "core/l1")
+AWAY, SUM = recipe("away", "net", "away"), recipe("sum", "net", "sum")
 """
 MODEL_PLUGIN = """
 from restorekit.plugin import Entry, hookimpl

@@ -717,7 +717,7 @@ def test_the_names_of_the_builtin_set_are_those_of_its_samples():
 
 
 def test_a_task_without_builtin_images_is_refused():
-    with pytest.raises(DataError, match="built-in images for rain-streak, raindrop, not for haze"):
+    with pytest.raises(DataError, match="built-in images for rain, rain-streak, raindrop, not for haze"):
         builtin_set("fog", "haze")
 
 

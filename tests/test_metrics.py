@@ -256,7 +256,7 @@ def test_lpips_without_network_or_with_a_wrong_file_says_what_to_do(tmp_path, mo
         raise OSError("no route to host")
 
     monkeypatch.setattr(backbones.torchvision.models.AlexNet_Weights, "get_state_dict", offline)
-    with pytest.raises(WeightsError, match="weights=FILE"):
+    with pytest.raises(WeightsError, match="weights add alexnet FILE"):
         LPIPS()
     with pytest.raises(WeightsError, match="there is no weights file"):
         LPIPS(weights=str(tmp_path / "none.pth"))

@@ -153,8 +153,12 @@ def test_cancel_ends_what_runs_and_what_waits(visit):
     page = visit().page
     page.locator("#model").select_option("slow")
     expect(page.locator("#purpose")).to_have_text("For drops on the glass.")
-    drop(page, **{"first.png": photo(), "second.png": photo(), "third.png": photo()})
+    # one after the other: files that are dropped together queue up as their uploads end
+    drop(page, **{"first.png": photo()})
     expect(row(page, "first.png")).to_contain_text(re.compile("starting|restoring"))
+    for name in ("second.png", "third.png"):
+        drop(page, **{name: photo()})
+        expect(row(page, name)).to_contain_text("waiting")
     expect(page.locator("#overall-text")).to_contain_text("0 of 3 finished")
     row(page, "first.png").get_by_role("button", name="Cancel").click()
     expect(row(page, "first.png")).to_contain_text("cancelled")
@@ -206,9 +210,10 @@ def clip(path, frames=5):
 def test_clips_and_animations(visit, tmp_path):
     page = visit().page
     moving = photo(suffix="WEBP", save_all=True, lossless=True, append_images=[Image.new("RGB", (60, 40), (0, 0, 250))])
-    drop(page, **{"drive.mp4": clip(tmp_path / "drive.mp4"), "wave.webp": moving})
-    expect(row(page, "wave.webp")).to_have_class(re.compile("done"))
+    drop(page, **{"drive.mp4": clip(tmp_path / "drive.mp4")})
     expect(page.locator("#viewer-title")).to_have_text("drive.mp4")
+    drop(page, **{"wave.webp": moving})
+    expect(row(page, "wave.webp")).to_have_class(re.compile("done"))
     expect(page.locator("#clip-after")).to_have_js_property("readyState", 4)
     expect(page.locator("#compare")).to_be_hidden()
     name, path = downloaded(page, page.locator("#download"))

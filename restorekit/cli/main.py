@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "datasets": ("restorekit.cli.components", "List known data sets."),
     "synthesizers": ("restorekit.cli.components", "List what can degrade clean images."),
     "tasks": ("restorekit.cli.components", "List restoration tasks."),
+    "procedures": ("restorekit.cli.components", "List training procedures that plugins bring."),
     "data": ("restorekit.cli.data", "Add, list and check data sets."),
     "weights": ("restorekit.cli.weights", "List, verify, add and import weights."),
     "runs": ("restorekit.cli.runs", "List, show, plot and compare training runs."),

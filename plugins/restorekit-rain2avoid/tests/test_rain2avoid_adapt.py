@@ -42,7 +42,7 @@ def test_stops_when_the_held_out_references_no_longer_come_closer(monkeypatch):
 
 
 def test_early_stop_returns_the_weights_that_came_closest(monkeypatch):
-    from restorekit.engine.adapt.learning import earlystop as module
+    from restorekit.engine.adapt import earlystop as module
 
     seen = []
     look = module.EarlyStop.look
@@ -122,7 +122,7 @@ def test_without_rain_a_budget_that_ends_too_early_gives_the_input():
 
 
 def test_a_network_counts_after_enough_steps_and_when_it_did_all_of_them(monkeypatch, capsys):
-    from restorekit.engine.adapt.learning import earlystop as module
+    from restorekit.engine.adapt import earlystop as module
     from restorekit.engine.notices import notice_once
 
     notice_once.cache_clear()
