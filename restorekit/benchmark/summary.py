@@ -65,7 +65,7 @@ class RowSummary:
     @property
     def _unjudged(self) -> str:
         count = self.row.left_out
-        return f"{count} images left out, for it was trained on them" if count > 1 else "1 image left out: trained on"
+        return f"{count} images left out, for it was trained on them" if count > 1 else "1 image left out, for it was trained on it"
 
     @property
     def _origin(self) -> str:
