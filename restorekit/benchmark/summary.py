@@ -65,7 +65,8 @@ class RowSummary:
     @property
     def _unjudged(self) -> str:
         count = self.row.left_out
-        return f"{count} images left out, for it was trained on them" if count > 1 else "1 image left out, for it was trained on it"
+        what, they = ("1 image", "it") if count == 1 else (f"{count} images", "them")
+        return f"{what} left out, for it was trained on {they}"
 
     @property
     def _origin(self) -> str:
