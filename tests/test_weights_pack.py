@@ -68,7 +68,8 @@ def test_the_best_weights_of_a_run_are_packed(run, package):
     shipped = read_manifest(package / "weights")["packed"]
     verify(shipped)
     assert (shipped.gain, shipped.license) == (1.5, "CC-BY-4.0")
-    assert read_facts(shipped.path)["restorekit.step"] == "4"
+    facts = read_facts(shipped.path)
+    assert [facts[f"restorekit.{name}"] for name in ("step", "model", "license")] == ["4", "packed", "CC-BY-4.0"]
     card = shipped.path.with_suffix(".md").read_text()
     for text in ("mine@folder (7 images)", "step 4", "+1.50 dB", "CC-BY-4.0", shipped.sha256, "float16"):
         assert text in card
@@ -84,6 +85,16 @@ def test_float16_is_taken_only_where_it_costs_nothing(run, package, monkeypatch)
     from safetensors.torch import load_file
 
     assert load_file(done.path)["layer.weight"].dtype == torch.float32
+
+
+def test_weights_beyond_float16_stay_in_float32(run, package):
+    path = run / "weights" / "best-psnr-rgb.safetensors"
+    network = build_generator(RECIPE)
+    torch.nn.init.constant_(network.layer.bias, 1e5)  # float16 ends at 65,504
+    save_weights(path, network, RECIPE)
+    done = packing.pack(str(run), package, "MIT")
+    assert (done.half, done.half_costs, done.gain) == (False, None, 1.5)
+    assert "float32" in done.path.with_suffix(".md").read_text()
 
 
 @pytest.mark.parametrize(

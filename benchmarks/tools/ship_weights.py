@@ -4,8 +4,8 @@
     python benchmarks/tools/ship_weights.py runs/remaen runs/pix2pix --summary benchmark-a/summary.json --summary ...
 
 The first call writes the weights; the second renews the cards with what benchmarks measured. The commands that made a
-run stand in its ``command.txt``, and go into the card. Weights are stored in
-float16 when that changes the mean PSNR of the built-in test images by less than 0.01 dB.
+run stand in its ``command.txt``, and go into the card. What is written, and in which precision, is for
+`restorekit weights pack` to decide.
 """
 
 from __future__ import annotations
@@ -18,24 +18,20 @@ from typing import Any
 
 import click
 import torch
-from torch import nn
 
 from restorekit.data.leaks import find_leaks, perceptual_hash
-from restorekit.data.sets import ImageSet, resolve
+from restorekit.data.sets import resolve
 from restorekit.engine.run.folder import FACTS, STATUS, RunFolder
 from restorekit.errors import DataError
-from restorekit.metrics.quality import score_image
 from restorekit.plugin.registry import registry
 from restorekit.recipe import Recipe, to_toml
 from restorekit.recipe.check import model_recipe
 from restorekit.recipe.toml import read_recipe_file
 from restorekit.restoring.load import width_label
-from restorekit.restoring.restorer import Restorer
-from restorekit.weights.files import halved, load_weights, save_weights
 from restorekit.weights.find import find_weights
-from restorekit.weights.manifest import add_to_manifest, folder_of
+from restorekit.weights.manifest import folder_of
+from restorekit.weights.pack import Packed, pack
 
-HALF_TOLERANCE = 0.01  # dB
 BUILTIN = {"raindrop": "raindrop@builtin", "rain-streak": "rain100l@builtin", "rain": "raindrop@builtin"}
 PURPOSES = {
     "raindrop": "raindrops on glass",
@@ -52,32 +48,6 @@ DATA_LICENCES = {
     "sunhays80": "Sun-Hays 80: no licence stated",
     "pairs": "real pairs of the Raindrop data set (Qian et al., CVPR 2018): no licence stated",
 }
-
-
-def _build(recipe: Recipe) -> nn.Module:
-    from restorekit.networks import build_generator
-
-    return build_generator(recipe)
-
-
-def _psnr(network: nn.Module, images: ImageSet) -> float:
-    restorer = Restorer(network, device="cpu", precision="fp32")
-    values = [score_image(restorer.restore(s.degraded), s.clean, ["rgb"])["psnr-rgb"] for s in images]
-    return sum(values) / len(values)
-
-
-def _half_is_enough(network: nn.Module, recipe: Recipe) -> tuple[bool, float]:
-    """Return whether float16 storage keeps the PSNR, and the difference in dB."""
-    images = resolve(BUILTIN[recipe.task]).subset(range(0, 18, 3))
-    rounded = _build(recipe)
-    rounded.load_state_dict(halved(network))
-    difference = _psnr(rounded, images) - _psnr(network, images)
-    return abs(difference) < HALF_TOLERANCE, difference
-
-
-def _gain(network: nn.Module, images: ImageSet) -> float:
-    before = [score_image(s.degraded, s.clean, ["rgb"])["psnr-rgb"] for s in images]
-    return round(_psnr(network, images) - sum(before) / len(before), 2)
 
 
 def check_backgrounds(photos: Path) -> int:
@@ -110,25 +80,22 @@ def ship(run: Path, checked: int) -> Path:
     recipe = read_recipe_file(run / "recipe.toml")
     component = registry().find("model", recipe.name)
     folder = folder_of(component.entry.weights)
-    folder.mkdir(exist_ok=True)
-    network = _build(recipe)
-    found = find_weights(component, run).path
-    load_weights(found, network)
-    half, difference = _half_is_enough(network, recipe)
-    facts = {"restorekit.model": recipe.name, "restorekit.license": LICENCE}
-    save_weights(folder / f"{recipe.name}.safetensors", network, recipe, facts, half=half)
-    (folder / f"{recipe.name}.toml").write_text(to_toml(recipe), encoding="utf-8")
     seen = real_pairs(recipe)
-    gain = _gain(network, resolve(BUILTIN[recipe.task]))
-    add_to_manifest(folder, recipe.name, f"{recipe.name}.safetensors", seen, gain, LICENCE)
+    done = pack(str(run), folder.parent, LICENCE, force=True, seen=seen)
+    (folder / f"{recipe.name}.toml").write_text(to_toml(recipe), encoding="utf-8")
     notes = {
-        "storage": f"{'float16' if half else 'float32'} (float16 changes PSNR by {difference:+.4f} dB)",
+        "storage": _storage(done),
         "checked": checked,
         "real": len(seen) // 2,
-        "step": "last step" if found.stem == "last" else "best evaluation",
+        "step": "last step" if find_weights(component, run).path.stem == "last" else "best evaluation",
     }
     RunFolder(run).write_json("shipped.json", notes)
     return folder
+
+
+def _storage(done: Packed) -> str:
+    costs = "cannot hold them" if done.half_costs is None else f"changes PSNR by {-done.half_costs:+.4f} dB"
+    return f"{'float16' if done.half else 'float32'} (float16 {costs})"
 
 
 def _licences(commands: list[str]) -> str:

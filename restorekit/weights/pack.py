@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import copyfile
@@ -16,7 +17,7 @@ from restorekit.jsonfile import read_table
 from restorekit.networks import build_generator
 from restorekit.plugin.entry import check_license
 from restorekit.recipe import Recipe
-from restorekit.weights.files import load_weights, read_facts, recipe_of, save_weights
+from restorekit.weights.files import RECIPE_KEY, fit, halved, load_weights, read_facts, recipe_of, save_weights
 from restorekit.weights.find import SUFFIX, given_weights
 from restorekit.weights.gain import IMAGES, SIDE, measured_gains
 from restorekit.weights.manifest import MANIFEST, Shipped, add_to_manifest, file_sha256, read_manifest, verify
@@ -26,12 +27,18 @@ HALF_COSTS = 0.01  # dB that float16 may cost at most
 
 @dataclass(frozen=True)
 class Packed:
-    """What was written: the file, its model, whether it is float16, and the mean gain in dB (None: not measured)."""
+    """What was written: the file and its model.
+
+    `half`: whether it is float16. `gain`: mean gain in dB over the degraded input. `half_costs`: what float16 takes
+    from that, in dB. Both are None where there are no pictures to measure on, the cost also where float16 cannot hold
+    the weights.
+    """
 
     path: Path
     model: str
     half: bool
     gain: float | None
+    half_costs: float | None
 
 
 def weights_folder(package: Path) -> Path:
@@ -51,11 +58,12 @@ def weights_folder(package: Path) -> Path:
     return inside[0] / "weights"
 
 
-def pack(run: str, package: Path, license: str, force: bool = False) -> Packed:
+def pack(run: str, package: Path, license: str, force: bool = False, seen: Iterable[int] = ()) -> Packed:
     """Write the best weights of a run into a plugin's package: safetensors, manifest, model card.
 
-    float16 where it costs less than 0.01 dB on the built-in pictures of the model's task. Raises `WeightsError` when
-    there are no weights, `package` is none or the file exists, `PluginError` for a licence that is no SPDX expression.
+    float16 where it costs less than 0.01 dB on the built-in pictures of the model's task. `seen` as in `Shipped`.
+    Raises `WeightsError` when there are no weights, `package` is none or the file exists, `PluginError` for a licence
+    that is no SPDX expression.
     """
     check_license(license, "the weights")
     source = given_weights(run)
@@ -69,20 +77,24 @@ def pack(run: str, package: Path, license: str, force: bool = False) -> Packed:
         raise WeightsError(f"{target} exists; give --force to replace it")
     network = build_generator(recipe)
     load_weights(source.path, network)
-    return _write(network.eval(), recipe, source.path, target, license)
+    network.eval()
+    gain = _gain(network, recipe)
+    costs = None if gain is None else _cost_of_half(network, recipe, gain)
+    done = Packed(target, recipe.name, costs is not None and costs < HALF_COSTS, gain, costs)
+    _write(done, network, recipe, source.path, license, seen)
+    return done
 
 
-def _write(network: nn.Module, recipe: Recipe, source: Path, target: Path, license: str) -> Packed:
+def _write(done: Packed, network: nn.Module, recipe: Recipe, source: Path, license: str, seen: Iterable[int]) -> None:
     facts = {key: value for key, value in read_facts(source).items() if key.startswith("restorekit.")}
-    facts.pop("restorekit.recipe", None)
+    facts.pop(RECIPE_KEY, None)
+    facts |= {"restorekit.model": recipe.name, "restorekit.license": license}
+    target = done.path
     target.parent.mkdir(parents=True, exist_ok=True)
-    gains = _gain(network, recipe)
-    half = gains is not None and gains - _gain_of_half(network, recipe) < HALF_COSTS
-    save_weights(target, network, recipe, facts, half=half)
-    add_to_manifest(target.parent, recipe.name, target.name, gain=round(gains or 0.0, 2), license=license)
-    card = _card(recipe, target, source, license, half, gains, facts)
+    save_weights(target, network, recipe, facts, half=done.half)
+    add_to_manifest(target.parent, recipe.name, target.name, seen, round(done.gain or 0.0, 2), license)
+    card = _card(recipe, target, source, license, done.half, done.gain, facts)
     target.with_suffix(".md").write_text(card, encoding="utf-8")
-    return Packed(target, recipe.name, half, gains)
 
 
 def _gain(network: nn.Module, recipe: Recipe) -> float | None:
@@ -92,13 +104,14 @@ def _gain(network: nn.Module, recipe: Recipe) -> float | None:
         return None
 
 
-def _gain_of_half(network: nn.Module, recipe: Recipe) -> float:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"half{SUFFIX}"
-        save_weights(path, network, recipe, half=True)
-        coarse = build_generator(recipe)
-        load_weights(path, coarse)
-    return fmean(measured_gains(coarse.eval(), recipe.task))
+def _cost_of_half(network: nn.Module, recipe: Recipe, gain: float) -> float | None:
+    """Return how much of `gain` float16 takes, in dB; None where its numbers are too small for the weights."""
+    state = halved(network)
+    if not all(bool(state[name].isfinite().all()) for name, _ in network.named_parameters()):
+        return None
+    coarse = build_generator(recipe)
+    fit(coarse, state, "the network in float16")
+    return gain - fmean(measured_gains(coarse.eval(), recipe.task))
 
 
 class _Data(BaseModel):

@@ -1,0 +1,71 @@
+"""The tool that ships weights with this repository's plugins leaves what it writes to `restorekit weights pack`."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+import stand_ins
+from click.testing import CliRunner
+
+from restorekit.weights import pack as packing
+from restorekit.weights.files import read_facts
+from restorekit.weights.manifest import read_manifest, verify
+
+TOOL = Path(__file__).resolve().parents[1] / "benchmarks" / "tools" / "ship_weights.py"
+SUMMARY = {
+    "dataset": "raindrop@builtin",
+    "rows": [
+        {
+            "model": "remaen",
+            "state": "done",
+            "images": 18,
+            "share_worse": 0.0,
+            "gains": {"psnr-rgb": {"mean": 2.0, "low": 1.0, "high": 3.0}, "ssim-rgb": {}},
+            "means": {"psnr-rgb": {"mean": 24.0}},
+        }
+    ],
+}
+
+
+@pytest.fixture
+def tool(tmp_path, monkeypatch):
+    spec = importlib.util.spec_from_file_location("ship_weights", TOOL)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    package = tmp_path / "restorekit_remaen"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    monkeypatch.setattr(module, "folder_of", lambda location: package / "weights")
+    monkeypatch.setattr(module, "BUILTIN", {"raindrop": "raindrop@builtin"})
+    gains = iter([[2.0, 3.0], [2.5, 2.498]])
+    monkeypatch.setattr(packing, "measured_gains", lambda network, task: next(gains))
+    return module
+
+
+@pytest.mark.slow
+def test_a_run_is_packed_and_its_card_tells_how_it_was_made(tool, tmp_path):
+    run, photos = tmp_path / "runs" / "remaen", tmp_path / "photos"
+    stand_ins.run_of("remaen")(run)
+    stand_ins.photographs(photos / "bsds")
+    (run / "command.txt").write_text("restorekit train remaen --data photographs/bsds\n")
+    (tmp_path / "summary.json").write_text(json.dumps(SUMMARY))
+    arguments = [str(run), "--photos", str(photos), "--summary", str(tmp_path / "summary.json")]
+    done = CliRunner().invoke(tool.main, arguments, catch_exceptions=False)
+    assert done.exit_code == 0
+    [shipped] = read_manifest(tmp_path / "restorekit_remaen" / "weights").values()
+    verify(shipped)
+    assert (shipped.model, shipped.gain, shipped.license) == ("remaen", 2.5, "CC-BY-NC-4.0")
+    assert read_facts(shipped.path)["restorekit.license"] == "CC-BY-NC-4.0"
+    card = shipped.path.with_suffix(".md").read_text()
+    for text in (
+        "- Storage: float16 (float16 changes PSNR by -0.0010 dB).",
+        "BSDS500: non-commercial research and education",
+        "perceptual hashes of 3 photographs compared",
+        "    restorekit train remaen --data photographs/bsds",
+        "| raindrop@builtin | 18 | rgb | 24.00 | +2.00 [+1.00, +3.00] | 0% |",
+    ):
+        assert text in card
+    assert shipped.path.with_suffix(".toml").is_file()
