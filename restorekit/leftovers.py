@@ -55,11 +55,12 @@ def _is_held(path: Path) -> bool:
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Mark a folder as being written, while the context lasts."""
+    """Mark a folder as being written, while the context lasts; the mark is gone afterwards."""
     from filelock import FileLock
 
     with FileLock(folder / _LOCK):
         yield
+    (folder / _LOCK).unlink(missing_ok=True)
 
 
 def remove_stale_folders(parent: Path, pattern: str) -> None:

@@ -16,6 +16,7 @@ from typing import NoReturn
 import click
 
 from restorekit.errors import RestorekitError
+from restorekit.termination import SENTENCE, Terminated
 
 INTERRUPTED = 130
 _FAULTS = (OSError, RecursionError, MemoryError)
@@ -97,6 +98,9 @@ def _fail(error: BaseException) -> NoReturn:
 def _code(run: Callable[[], object]) -> object:
     try:
         return run()
+    except Terminated as end:
+        say(SENTENCE)
+        return end.code
     except SystemExit as end:
         return end.code
 

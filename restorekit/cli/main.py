@@ -12,6 +12,7 @@ from restorekit.cli.ending import guarded, say
 from restorekit.errors import closest
 from restorekit.plugin.isolation import foreign_code
 from restorekit.plugin.registry import registry
+from restorekit.termination import hear_termination
 from restorekit.version import __version__
 
 # name -> (module, one-line help): listed here so that --help imports none of them
@@ -117,5 +118,6 @@ def _run() -> object:
 
 
 def main() -> None:
-    """Run the program; what goes wrong ends in one sentence and the exit code 1, Ctrl-C in 130."""
+    """Run the program; what goes wrong ends in one sentence and the exit code 1, Ctrl-C in 130, SIGTERM in 143."""
+    hear_termination()
     guarded(_run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from restorekit.data.imageset import ImageSet, RawSample
 from restorekit.data.synthesis import check_preset
 from restorekit.data.synthesis.render import Pixels, render
 from restorekit.errors import DataError
+from restorekit.leftovers import held, remove_stale_folders
 
 FOLDERS = ("degraded", "clean", "mask")
 _KEYS = 1_000_003  # keys of one seed lie apart from those of the next
@@ -54,13 +56,18 @@ def _samples(sets: Sequence[ImageSet]) -> Iterator[RawSample]:
 
 @contextmanager
 def _appearing(target: Path) -> Iterator[Path]:
-    """Give a folder beside `target` that gets its name at the end, or vanishes when something goes wrong."""
+    """Give a folder beside `target` that gets its name at the end, or vanishes when something goes wrong.
+
+    What a killed process left of the same target is removed.
+    """
     if target.exists() or target.is_symlink():
         raise DataError(f"{target} exists; name a new folder, so that no file is overwritten or mixed in")
+    remove_stale_folders(target.parent, f".{glob.escape(target.name)}.{'[0-9a-f]' * 8}.part")
     beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     make_folder(beside)
     try:
-        yield beside
+        with held(beside):
+            yield beside
         beside.rename(target)
     except OSError as error:
         raise DataError(f"{target}: {write_failure(error)}") from error

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from types import FrameType
 
+from restorekit.termination import Terminated
+
 
 @dataclass
 class Told:
@@ -37,12 +39,14 @@ def _text(error: BaseException | None) -> str:
 def foreign_code() -> Iterator[Told]:
     """Run a block; what it raises, whatever its class, is kept in what is returned, and what it prints goes to stderr.
 
-    A Ctrl-C of the user goes on: it is told from a ``KeyboardInterrupt`` that the code itself raises.
+    A Ctrl-C of the user goes on, told from a ``KeyboardInterrupt`` that the code itself raises, and so does SIGTERM.
     """
     told = Told()
     with _noting_interrupts() as interrupted, _output_aside():
         try:
             yield told
+        except Terminated:
+            raise
         except BaseException as error:
             if interrupted:
                 raise

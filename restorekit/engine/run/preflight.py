@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -22,6 +23,7 @@ from restorekit.interface import Batch
 from restorekit.plugin.registry import registry
 from restorekit.recipe import Recipe
 from restorekit.recipe.parts import Phase
+from restorekit.termination import Terminated
 
 STEPS = 2
 TIMED = 3  # further steps, behind the first ones, which are slower
@@ -121,9 +123,11 @@ def preflight(recipe: Recipe, images: ImageSet, validation: ImageSet | None, opt
         if trainer.runtime.many:
             raise TrainingError("--check looks at one process; run it without torchrun")
         try:
-            trainer.run(lambda step, values: None)
+            ended = trainer.run(lambda step, values: None)
         finally:
             trainer.close()
+        if ended.exit_code:  # training has noted a signal, and nothing is to be measured any more
+            raise KeyboardInterrupt if ended.exit_code == 128 + signal.SIGINT else Terminated
         return _measured(recipe, validation, trainer, Trainer(short, images, few, folder / "run", chosen))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
