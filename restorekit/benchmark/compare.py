@@ -18,6 +18,7 @@ from restorekit.benchmark.samples import shown
 from restorekit.benchmark.scoring import HEADLINE
 from restorekit.benchmark.store import OUTPUTS, RESULTS
 from restorekit.errors import DataError, UnknownNameError, closest
+from restorekit.files import write_text
 from restorekit.jsonfile import json_lines
 from restorekit.version import __version__
 
@@ -258,8 +259,6 @@ def write(comparison: Comparison, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         content = json.dumps(comparison.values(), indent=1, allow_nan=False) + "\n"
         for name, whole in (("comparison.json", content), ("index.html", page(comparison))):
-            temporary = folder / f".{name}.part"
-            temporary.write_text(shown(whole), encoding="utf-8")
-            temporary.replace(folder / name)
+            write_text(folder / name, shown(whole))
     except OSError as error:
         raise DataError(f"{folder} cannot be written: {error}; choose another folder with -o") from error

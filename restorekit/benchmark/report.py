@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from restorekit.benchmark.samples import Samples, shown, slug
 from restorekit.benchmark.summary import Summary, summarize, summary_values
 from restorekit.benchmark.views import seen
 from restorekit.errors import DataError
+from restorekit.files import write_file, write_text
 
 SHEETS = 4
 
@@ -72,18 +74,18 @@ class Report:
     def _charts(self, folder: Path) -> None:
         figure = plot.quality_cost(self.summary)
         if figure:
-            _replace(folder / "quality-cost.png", lambda path: path.write_bytes(plot.png(figure)))
+            write_file(folder / "quality-cost.png", lambda file: file.write(plot.png(figure)))
         (folder / "comparisons").mkdir(exist_ok=True)
         for name in chosen_images(self.summary.rows[0].row, SHEETS):
             image = sheet(self._tiles(name), f"{self.summary.label}: {name}")
             place = folder / "comparisons" / f"{slug(name)}.png"
-            _replace(place, lambda path, image=image: image.save(path, format="PNG"))  # type: ignore[misc]
+            write_file(place, partial(image.save, format="PNG"))
 
     def _maps(self, folder: Path, views: Seen) -> None:
         for metric, name, tiles in views:
             image = sheet(tiles, f"{self.summary.label}: {name}, by {metric}")
             place = folder / "comparisons" / f"{slug(name)}-{slug(metric)}.png"
-            _replace(place, lambda path, image=image: image.save(path, format="PNG"))  # type: ignore[misc]
+            write_file(place, partial(image.save, format="PNG"))
 
     def _tiles(self, name: str) -> list[Tile]:
         rows = self.summary.rows
@@ -95,12 +97,5 @@ class Report:
         return tiles + clean_tile(self.samples, name)
 
 
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a file beside `path`, then rename it."""
-    temporary = path.with_name(f".{path.name}.part")
-    write(temporary)
-    temporary.replace(path)
-
-
 def _write(path: Path, text: str) -> None:
-    _replace(path, lambda place: place.write_text(shown(text), encoding="utf-8"))
+    write_text(path, shown(text))

@@ -16,6 +16,7 @@ from restorekit.benchmark.records import (
     read_image,
 )
 from restorekit.errors import DataError
+from restorekit.files import write_text
 from restorekit.jsonfile import json_lines
 
 RESULTS = "results.jsonl"
@@ -66,9 +67,7 @@ class Store:
 
     def _rewrite(self) -> None:
         text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in self._lines)
-        temporary = self.path.with_name(f"{RESULTS}.part")
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(self.path)
+        write_text(self.path, text)
 
     def _append(self, line: dict[str, Any]) -> None:
         self._lines.append(line)

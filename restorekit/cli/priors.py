@@ -54,7 +54,7 @@ def show(name: str, image: Path, output: Path) -> None:
 def apply(name: str, images: tuple[Path, ...], output: Path, mask: Path | None, samples: int) -> None:
     """Write what the prior NAME finds in each IMAGE (files or folders) as PNG under the image's name."""
     prior = _prior_with("apply_to", name)
-    from restorekit.data.images.writing import make_folder
+    from restorekit.files import make_folder
 
     files = _image_files(images)
     _check_names(files, output)

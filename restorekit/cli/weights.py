@@ -90,7 +90,6 @@ def _target(name: str, force: bool) -> Path:
     target = user_folder() / f"{name}{SUFFIX}"
     if target.exists() and not force:
         raise WeightsError(f"{target} exists; give --force to replace it, or another --name")
-    target.parent.mkdir(parents=True, exist_ok=True)
     return target
 
 
@@ -98,13 +97,13 @@ def _add_network(name: str, source: Path, force: bool) -> None:
     from safetensors.torch import save_file
 
     from restorekit.backbones.pretrained import checked_features
-    from restorekit.engine.run.checkpoint import write_atomically
+    from restorekit.weights.files import write_whole
 
     target = own_network(name)
     if target.exists() and not force:
         raise WeightsError(f"{target} exists; give --force to replace it")
     state = checked_features(name, source)
-    write_atomically(target, lambda beside: save_file(state, beside))
+    write_whole(target, lambda beside: save_file(state, beside))
     click.echo(f"{target}  (losses and metrics that look through {name} use it)")
 
 
@@ -119,8 +118,8 @@ def add(model: str, source: str, name: str | None, force: bool) -> None:
     MODEL may also be a pretrained network that losses and metrics look through (lpips, perceptual, contrastive):
     alexnet, squeezenet1_1 or vgg16. SOURCE is then a .pth, .safetensors or .npz file with torchvision's names.
     """
-    from restorekit.engine.run.checkpoint import write_atomically
     from restorekit.restoring.load import load_generator
+    from restorekit.weights.files import write_whole
     from restorekit.weights.foreign import is_foreign
 
     if model in NETWORKS:
@@ -134,7 +133,7 @@ def add(model: str, source: str, name: str | None, force: bool) -> None:
     target = _target(component.entry.name if name is None else name, force)
     if target.exists() and target.samefile(file.path):
         raise WeightsError(f"{target} is the very file that was to be added; give another SOURCE or another --name")
-    write_atomically(target, lambda beside: copyfile(file.path, beside))
+    write_whole(target, lambda beside: copyfile(file.path, beside))
     click.echo(f"{target}  (use it with --model {model}" + (f" --weights {name})" if name else ")"))
 
 
@@ -160,11 +159,10 @@ def import_foreign(
     FILE is a safetensors file or a pickle, as PyTorch, BasicSR, Lightning and others write them; the prefixes of DDP,
     torch.compile and Lightning are taken off.
     """
-    from restorekit.engine.run.checkpoint import write_atomically
     from restorekit.networks import build_generator
     from restorekit.recipe import apply_overrides
     from restorekit.recipe.check import model_recipe
-    from restorekit.weights.files import save_weights
+    from restorekit.weights.files import save_weights, write_whole
     from restorekit.weights.foreign import convert_foreign, read_foreign
 
     component = registry().find("model", model)
@@ -177,7 +175,7 @@ def import_foreign(
         raise WeightsError(f"{target} exists; give --force to replace it")
     taken = f" ({foreign.key})" if foreign.key else ""
     facts = {"restorekit.origin": f"imported from {file.name}{taken}"}
-    write_atomically(target, lambda beside: save_weights(beside, network, recipe, facts))
+    write_whole(target, lambda beside: save_weights(beside, network, recipe, facts))
     if foreign.choice:
         click.echo(f"Note: {foreign.choice}; --key chooses another", err=True)
     click.echo(f"{target}  (from {file})")

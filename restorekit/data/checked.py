@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 
 from restorekit.data.checks import SetReport, check_set
 from restorekit.data.imageset import ImageSet
 from restorekit.errors import DataError
+from restorekit.files import write_text
 from restorekit.jsonfile import read_file
 from restorekit.paths import chosen_folder
 from restorekit.version import __version__
@@ -49,14 +49,9 @@ def _known(path: Path) -> SetReport | None:
 
 
 def _keep(path: Path, report: SetReport) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with contextlib.suppress(OSError):  # a cache on a full or closed disk: the next time checks again
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(json.dumps(asdict(report)), encoding="utf-8")
-        beside.replace(path)
-    except OSError:  # a cache on a full or closed disk: the next time checks again
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
+        write_text(path, json.dumps(asdict(report)))
 
 
 def in_words(report: SetReport) -> str:

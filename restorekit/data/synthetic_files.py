@@ -12,11 +12,12 @@ from pathlib import Path
 from PIL import Image
 
 from restorekit.data.crops import resized
-from restorekit.data.images.writing import atomic_write, make_folder, write_failure
+from restorekit.data.images.writing import atomic_write
 from restorekit.data.imageset import ImageSet, RawSample
 from restorekit.data.synthesis import check_preset
 from restorekit.data.synthesis.render import Pixels, render
 from restorekit.errors import DataError
+from restorekit.files import explained, make_folder
 from restorekit.leftovers import held, remove_stale_folders
 
 FOLDERS = ("degraded", "clean", "mask")
@@ -66,11 +67,10 @@ def _appearing(target: Path) -> Iterator[Path]:
     beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     make_folder(beside)
     try:
-        with held(beside):
-            yield beside
-        beside.rename(target)
-    except OSError as error:
-        raise DataError(f"{target}: {write_failure(error)}") from error
+        with explained(target):
+            with held(beside):
+                yield beside
+            beside.rename(target)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 

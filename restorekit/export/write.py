@@ -7,18 +7,17 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 from torch import nn
 
-from restorekit.data.images import atomic_write
-from restorekit.data.images.writing import make_folder
 from restorekit.errors import RestorekitError, closest
 from restorekit.export.card import card
 from restorekit.export.graph import graph_of
 from restorekit.export.parity import Cost, Samples, differences, require_equal
 from restorekit.export.precision import to_half, to_int8
+from restorekit.files import explained, make_folder, write_file
 from restorekit.interface import Output, SizeRule
 from restorekit.plugin.registry import registry
 from restorekit.restoring.load import load
@@ -159,10 +158,8 @@ def _write(graph: Any, facts: Facts, path: Path) -> None:
 
 
 def _write_bytes(path: Path, data: bytes) -> None:
-    def fill(file: BinaryIO) -> None:
-        file.write(data)
-
-    atomic_write(path, fill)
+    with explained(path):
+        write_file(path, lambda file: file.write(data))
 
 
 def _card_of_weights(model: str, weights: str | Path | None) -> str:

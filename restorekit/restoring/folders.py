@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from restorekit.data.images import Picture, WriteOptions, read_header, read_picture, to_srgb, write_picture
-from restorekit.data.images.writing import is_fatal, losses, write_failure
+from restorekit.data.images.writing import losses
 from restorekit.errors import DataError, RestorekitError, missing_package
+from restorekit.files import is_fatal, make_folder, write_failure
 from restorekit.leftovers import remove_stale
 from restorekit.outofmemory import is_out_of_memory
 from restorekit.restoring.joblog import JobLog
@@ -125,10 +126,7 @@ def run_jobs(
 
 def _make_writable(folder: Path) -> None:
     """Make the folder of results before anything is computed for it. Raises `DataError` when that cannot be."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{folder}: {write_failure(error)}") from error
+    make_folder(folder)
     if not os.access(folder, os.W_OK):
         raise DataError(f"{folder}: nothing may be written there; change its permissions, or -o")
 

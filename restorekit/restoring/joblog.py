@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from restorekit.data.images.writing import write_failure
 from restorekit.errors import DataError
+from restorekit.files import write_failure
 
 if TYPE_CHECKING:
     from restorekit.restoring.planning import Job

@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import numpy as np
 from PIL import Image
 
-from restorekit.data.images import Picture, atomic_write, read_picture
+from restorekit.data.images import Picture, read_picture
 from restorekit.errors import DataError, ImageError
+from restorekit.files import explained, write_text
 
 if TYPE_CHECKING:
     from restorekit.restoring.planning import Job
@@ -67,12 +68,10 @@ def write_sheet(jobs: Sequence[Job], path: Path, progress: Callable[[int], None]
             pairs = sorted([*pairs, pair], key=lambda p: -p.change)[:MOST]
         if progress:
             progress(index)
-    text = _page(pairs, compared, path.parent).encode()
+    text = _page(pairs, compared, path.parent)
 
-    def write(file: BinaryIO) -> None:
-        file.write(text)
-
-    atomic_write(path, write)
+    with explained(path):
+        write_text(path, text)
     return len(pairs)
 
 

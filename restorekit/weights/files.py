@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from restorekit.errors import RecipeError, WeightsError
+from restorekit.files import explained, write_by_name
 from restorekit.recipe import Recipe, from_toml, to_toml
 
 RECIPE_KEY = "restorekit.recipe"
@@ -36,6 +37,19 @@ def save_weights(
     state = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     metadata = {"format": "pt", RECIPE_KEY: to_toml(recipe), **(facts or {})}
     save_file(state, path, metadata)
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a file of weights by its name; it appears complete or not at all. Makes its folder.
+
+    Raises `WeightsError` when it cannot be written.
+    """
+    try:
+        with explained(path, WeightsError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_by_name(path, write)
+    except SafetensorError as error:
+        raise WeightsError(f"{path}: cannot be written ({error}); free some space, or choose another place") from error
 
 
 def read_facts(path: Path) -> dict[str, str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from restorekit.errors import WeightsError
+from restorekit.files import explained, write_text
 
 MANIFEST = "manifest.json"
 
@@ -103,4 +104,5 @@ def add_to_manifest(
     terms = license or (known[model].license if model in known else "")
     known[model] = Shipped(model, folder / file, file_sha256(folder / file), tuple(seen), gain, terms)
     values = {name: shipped.facts() for name, shipped in sorted(known.items())}
-    (folder / MANIFEST).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    with explained(folder / MANIFEST, WeightsError):
+        write_text(folder / MANIFEST, json.dumps(values, indent=2) + "\n")

@@ -13,11 +13,21 @@ from pydantic import BaseModel
 from torch import nn
 
 from restorekit.errors import DataError, WeightsError
+from restorekit.files import explained, write_text
 from restorekit.jsonfile import read_table
 from restorekit.networks import build_generator
 from restorekit.plugin.entry import check_license
 from restorekit.recipe import Recipe
-from restorekit.weights.files import RECIPE_KEY, fit, halved, load_weights, read_facts, recipe_of, save_weights
+from restorekit.weights.files import (
+    RECIPE_KEY,
+    fit,
+    halved,
+    load_weights,
+    read_facts,
+    recipe_of,
+    save_weights,
+    write_whole,
+)
 from restorekit.weights.find import SUFFIX, given_weights
 from restorekit.weights.gain import IMAGES, SIDE, measured_gains
 from restorekit.weights.manifest import MANIFEST, Shipped, add_to_manifest, file_sha256, read_manifest, verify
@@ -90,11 +100,11 @@ def _write(done: Packed, network: nn.Module, recipe: Recipe, source: Path, licen
     facts.pop(RECIPE_KEY, None)
     facts |= {"restorekit.model": recipe.name, "restorekit.license": license}
     target = done.path
-    target.parent.mkdir(parents=True, exist_ok=True)
-    save_weights(target, network, recipe, facts, half=done.half)
+    write_whole(target, lambda beside: save_weights(beside, network, recipe, facts, half=done.half))
     add_to_manifest(target.parent, recipe.name, target.name, seen, round(done.gain or 0.0, 2), license)
     card = _card(recipe, target, source, license, done.half, done.gain, facts)
-    target.with_suffix(".md").write_text(card, encoding="utf-8")
+    with explained(target.with_suffix(".md"), WeightsError):
+        write_text(target.with_suffix(".md"), card)
 
 
 def _gain(network: nn.Module, recipe: Recipe) -> float | None:

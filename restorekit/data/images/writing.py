@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import secrets
 import struct
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,21 +14,8 @@ from restorekit.data.images import png, tiff
 from restorekit.data.images.fitting import WriteOptions, fitted
 from restorekit.data.images.formats import format_of
 from restorekit.data.images.picture import Picture
-from restorekit.errors import ImageError, RestorekitError
-from restorekit.leftovers import hold
-
-_REMEDIES = {
-    errno.ENOSPC: "the disk is full; free some space and run again, finished files are kept",
-    errno.EDQUOT: "your disk quota is used up; free some space and run again, finished files are kept",
-    errno.EACCES: "no permission to write there; choose another output folder",
-    errno.EPERM: "no permission to write there; choose another output folder",
-    errno.EROFS: "the disk can only be read; choose another output folder",
-    errno.ENOENT: "its folder does not exist; make it first",
-    errno.ENOTDIR: "part of its path is a file; choose another output folder",
-    errno.EEXIST: "part of its path is a file; choose another output folder",
-    errno.EISDIR: "there is a folder of that name; choose another name",
-    errno.ENAMETOOLONG: "the name is too long; shorten it",
-}
+from restorekit.errors import ImageError
+from restorekit.files import explained, write_file
 
 
 def write_picture(path: str | Path, picture: Picture, options: WriteOptions | None = None) -> tuple[str, ...]:
@@ -79,45 +63,10 @@ def pil_of(picture: Picture) -> Image.Image:
     return image
 
 
-def atomic_write(path: str | Path, write: Callable[[BinaryIO], None]) -> None:
-    """Let `write` fill a file beside `path`, then rename it. On any failure nothing is left.
-
-    The file is open for reading and writing. Raises `ImageError` for what the operating system refuses.
-    """
-    path = Path(path)
-    beside = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.part")
-    try:
-        try:
-            with beside.open("x+b") as file:
-                hold(file)
-                write(file)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(path)
-        except BaseException:  # Ctrl-C included
-            beside.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise ImageError(f"{path}: {write_failure(error)}") from error
-
-
-def make_folder(path: Path) -> None:
-    """Make a folder, and those above it, unless it is there. Raises `ImageError` when that cannot be."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ImageError(f"{path}: {write_failure(error)}") from error
-
-
-def write_failure(error: OSError) -> str:
-    """Say in words why the operating system refused to write, and what to do."""
-    return _REMEDIES.get(error.errno or 0, f"cannot be written ({error}); choose another output folder")
-
-
-def is_fatal(error: RestorekitError | OSError) -> bool:
-    """Tell whether no later file of the same folder can be written either: disk full or read-only."""
-    cause = error if isinstance(error, OSError) else error.__cause__
-    return isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+def atomic_write(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
+    """Let `write` fill the file of a picture: see `write_file`. Raises `ImageError` for what the system refuses."""
+    with explained(Path(path), ImageError):
+        write_file(Path(path), write)
 
 
 def _encode(file: BinaryIO, kind: str, picture: Picture, options: WriteOptions, notes: list[str]) -> None:

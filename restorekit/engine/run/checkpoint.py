@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -14,32 +12,22 @@ from safetensors import SafetensorError
 
 from restorekit.engine.notices import notice
 from restorekit.errors import TrainingError
+from restorekit.files import write_by_name
 
 _NAME = re.compile(r"step-(\d{9})\.pt")
 KEEP = 2
 
 
-def _fill(beside: Path, path: Path, write: Callable[[Path], object]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write(beside)
-    with beside.open("rb") as file:
-        os.fsync(file.fileno())
-    beside.replace(path)
-
-
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a file beside `path`, then rename it. Raises `TrainingError`; leaves nothing behind."""
-    beside = path.with_name(f".{path.name[:40]}.{os.getpid()}.part")  # a name may be as long as names can be
+    """Let `write` fill one of a run's files by name: see `write_by_name`. Raises `TrainingError`; leaves nothing."""
     try:
-        _fill(beside, path, write)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_by_name(path, write)
     except (OSError, RuntimeError, SafetensorError) as error:
         raise TrainingError(
             f"{path} cannot be written: {error}. What was saved before is intact; free space or choose another"
             " folder, and start the same command again to go on"
         ) from error
-    finally:
-        with contextlib.suppress(OSError):  # a folder that cannot be written holds no leftovers either
-            beside.unlink(missing_ok=True)
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -94,7 +94,7 @@ class RunFolder:
                 f"{self.path} is not empty and holds no run; give another folder with -o, or empty this one"
             )
         self.write_json(FACTS, facts)  # first: the recipe is what marks a folder as a run
-        write_atomically(known, lambda beside: beside.write_text(to_toml(recipe), encoding="utf-8"))
+        self.write_text(RECIPE, to_toml(recipe))
         return Claim(self.path, self._lock(), fresh=True)
 
     def _lock(self) -> FileLock:
@@ -131,7 +131,10 @@ class RunFolder:
 
     def write_json(self, name: str, values: dict[str, Any]) -> None:
         """Write one of the small JSON files."""
-        text = json.dumps(values, indent=2, sort_keys=True) + "\n"
+        self.write_text(name, json.dumps(values, indent=2, sort_keys=True) + "\n")
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write one of the small text files."""
         write_atomically(self.path / name, lambda beside: beside.write_text(text, encoding="utf-8"))
 
     def read_json(self, name: str) -> dict[str, Any]:

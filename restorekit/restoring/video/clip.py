@@ -8,8 +8,8 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
-from restorekit.data.images.writing import make_folder
 from restorekit.errors import DataError
+from restorekit.files import make_folder
 from restorekit.restoring.video.names import ANIMATIONS, CONTAINERS, is_animation, is_clip_name, partial_of, require_av
 from restorekit.restoring.video.options import VideoOptions
 

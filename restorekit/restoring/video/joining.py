@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 import os
-import secrets
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from operator import itemgetter
@@ -13,9 +12,8 @@ from typing import Any
 
 import av
 
-from restorekit.data.images.writing import write_failure
 from restorekit.errors import DataError
-from restorekit.leftovers import hold
+from restorekit.files import explained, write_by_name
 from restorekit.restoring.video.names import container_of
 from restorekit.restoring.video.options import VideoOptions
 from restorekit.restoring.video.source import ClipInfo, is_cover
@@ -61,20 +59,12 @@ def join(
     `starts`: the time of each frame in ticks of the source; `end`: the end of the last. `cut`: leave out what is
     later than that. Raises `DataError` when the file cannot be written.
     """
-    beside = target.with_name(f".{target.name[:40]}.{secrets.token_hex(4)}.part")
+    kind = container_of(target)
     try:
-        try:
-            with beside.open("xb") as file:  # FFmpeg opens it by its name
-                hold(file)
-                _write(info, pieces, starts, end, beside, container_of(target), options, cut)
-                os.fsync(file.fileno())
-            beside.replace(target)
-        except BaseException:  # Ctrl-C included
-            beside.unlink(missing_ok=True)
-            raise
-    except (OSError, av.FFmpegError) as error:
-        reason = write_failure(error) if isinstance(error, OSError) else f"cannot be written ({error})"
-        raise DataError(f"{target}: {reason}") from error
+        with explained(target):
+            write_by_name(target, lambda beside: _write(info, pieces, starts, end, beside, kind, options, cut))
+    except av.FFmpegError as error:
+        raise DataError(f"{target}: cannot be written ({error})") from error
 
 
 def _write(

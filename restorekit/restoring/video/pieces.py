@@ -13,8 +13,8 @@ import av
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from restorekit.data.images.writing import make_folder
 from restorekit.errors import DataError
+from restorekit.files import finish, make_folder, write_text
 from restorekit.restoring.video.colour import frame_of
 from restorekit.restoring.video.options import Encoder, VideoOptions
 from restorekit.restoring.video.source import ClipInfo
@@ -51,7 +51,7 @@ class Pieces:
         if not known.is_file() or known.read_text(encoding="utf-8", errors="replace") != plan:
             for path in self.folder.glob(f"*{_SUFFIX}"):
                 path.unlink()
-            known.write_text(plan, encoding="utf-8")
+            write_text(known, plan)
         for path in self.folder.glob(f"*{_UNFINISHED}"):
             path.unlink()
         return self.frames()
@@ -111,9 +111,7 @@ class PieceWriter:
             return
         self._container.mux(self._stream.encode())
         self._close()
-        with self._part.open("rb") as file:
-            os.fsync(file.fileno())
-        self._part.replace(self._pieces.path(self._number))
+        finish(self._part, self._pieces.path(self._number))
         self._number += 1
 
     def drop(self) -> None:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import av
 import numpy as np
 
-from restorekit.data.images.writing import write_failure
 from restorekit.errors import DataError
+from restorekit.files import write_failure
 from restorekit.restoring.video.clip import VideoProgress, VideoReport
 from restorekit.restoring.video.joining import check_streams, join
 from restorekit.restoring.video.names import container_of, partial_of
