@@ -155,7 +155,7 @@ def test_synthesize_leaves_all_or_nothing(root, tmp_path):
         run("synthesize", photos, "-o", str(out), "--task", "raindrop", "--preset", "dops")
     with pytest.raises(DataError, match="for testing only"):
         run("synthesize", "rain100l", "-o", str(out), *RAIN)
-    with pytest.raises(ImageError, match="part of its path is a file"):
+    with pytest.raises(DataError, match="part of its path is a file"):
         run("synthesize", photos, "-o", str(tmp_path / "file" / "out"), *RAIN)
     (tmp_path / "photos" / "p1.png").write_bytes(b"no picture")
     with pytest.raises(ImageError, match=r"p1\.png"):
