@@ -153,11 +153,9 @@ def test_cancel_ends_what_runs_and_what_waits(visit):
     page = visit().page
     page.locator("#model").select_option("slow")
     expect(page.locator("#purpose")).to_have_text("For drops on the glass.")
-    # one after the other: files that are dropped together queue up as their uploads end
-    drop(page, **{"first.png": photo()})
+    drop(page, **{f"{name}.png": photo() for name in ("first", "second", "third")})
     expect(row(page, "first.png")).to_contain_text(re.compile("starting|restoring"))
     for name in ("second.png", "third.png"):
-        drop(page, **{name: photo()})
         expect(row(page, name)).to_contain_text("waiting")
     expect(page.locator("#overall-text")).to_contain_text("0 of 3 finished")
     row(page, "first.png").get_by_role("button", name="Cancel").click()
@@ -168,6 +166,41 @@ def test_cancel_ends_what_runs_and_what_waits(visit):
     page.locator("#model").select_option("invert")
     row(page, "first.png").get_by_role("button", name="Retry").click()
     expect(row(page, "first.png")).to_have_class(re.compile("done"))
+
+
+def test_files_that_are_dropped_together_are_restored_in_that_order(visit):
+    page = visit().page
+    ids, joined = {}, []
+
+    def late(route):
+        page.wait_for_timeout(1500)  # the second file's upload ends meanwhile
+        route.continue_()
+
+    def note(request):
+        if request.url.endswith("queue/join"):
+            joined.append(request.post_data_json["data"][0])
+
+    def answered(response):
+        if response.request.method == "PUT" and "/files/" in response.url:
+            ids[response.json()["id"]] = response.json()["name"]
+
+    page.route("**/files/large.png", late)
+    page.on("request", note)
+    page.on("response", answered)
+    drop(page, **{"large.png": photo(), "small.png": photo(), "last.png": photo()})
+    expect(page.locator("#list li.done")).to_have_count(3)
+    assert next(iter(ids.values())) == "small.png"
+    assert [ids[one] for one in joined] == ["large.png", "small.png", "last.png"]
+
+
+def test_a_file_behind_one_that_is_cancelled_while_it_is_uploaded_goes_on(visit):
+    page = visit().page
+    page.route("**/files/large.png", lambda route: None)  # never ends
+    drop(page, **{"large.png": photo(), "small.png": photo()})
+    expect(row(page, "small.png")).to_contain_text("waiting")
+    row(page, "large.png").get_by_role("button", name="Cancel").click()
+    expect(row(page, "small.png")).to_have_class(re.compile("done"))
+    expect(row(page, "large.png")).to_contain_text("cancelled")
 
 
 def test_a_photograph_of_12_megapixels_on_a_phone(visit):

@@ -1,11 +1,12 @@
 // The page's order of work: items (what was dropped), the line (who is restored when), the list, the viewer.
 import { Viewer, seconds } from "./viewer.js";
-import { restore, upload } from "./work.js";
+import { restore, unless, upload } from "./work.js";
 
 const $ = (id) => document.getElementById(id);
 const ENDED = new Set(["done", "failed", "cancelled"]);
 const items = new Map(); // key -> item; the key stays while the server's id comes after the upload
 let settings, running = 0, chosen = null, keys = 0;
+let line = Promise.resolve(); // fulfilled when all that were handled so far are in the server's queue, or have ended
 
 function random() {
   const bytes = crypto.getRandomValues(new Uint8Array(18));
@@ -53,6 +54,9 @@ function pump() {
 
 async function handle(item) {
   item.abort = new AbortController();
+  const before = line;
+  let joined;
+  line = Promise.all([before, new Promise((resolve) => { joined = resolve; })]);
   const tick = (facts) => {
     if (item.abort.signal.aborted && facts.state !== "cancelled") return;
     Object.assign(item, facts);
@@ -65,11 +69,14 @@ async function handle(item) {
       item.file = null;
     }
     tick({ state: "waiting", share: 0, left: null });
-    await restore(item.id, item.model, settings.work, item.abort.signal, tick);
+    await unless(item.abort.signal, before); // the order is that of the files, not of their uploads' ends
+    await restore(item.id, item.model, settings.work, item.abort.signal, joined, tick);
   } catch (error) {
     if (item.abort.signal.aborted) item.state = "cancelled";
     else Object.assign(item, { state: "failed", message: error.message });
     show(item);
+  } finally {
+    joined();
   }
   if (!items.has(item.key)) return;
   if (item.state === "done") say(`${item.name} is restored`);

@@ -31,12 +31,23 @@ async function post(address, body) {
   return JSON.parse(text);
 }
 
-// Restore an item; `tick` gets its facts again and again, at last with the state it ended in.
-export async function restore(id, model, work, signal, tick) {
+// What a promise gives, unless the work is cancelled before.
+export function unless(signal, promise) {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) reject(new Error("cancelled"));
+    signal.addEventListener("abort", () => reject(new Error("cancelled")));
+    promise.then(resolve, reject);
+  });
+}
+
+// Restore an item; `joined` is called when it is in the queue, `tick` gets its facts again and again, at last with the
+// state it ended in.
+export async function restore(id, model, work, signal, joined, tick) {
   const line = `${id}-${Date.now()}`;
   await post(`items/${id}/wait`, {});
   signal.throwIfAborted();
   await post("gradio_api/queue/join", { data: [id, model], fn_index: work, session_hash: line, simple_format: true });
+  joined();
   await new Promise((resolve, reject) => {
     const source = new EventSource(`gradio_api/queue/data?session_hash=${encodeURIComponent(line)}`);
     const end = (settle, value) => { source.close(); settle(value); };
