@@ -204,6 +204,34 @@ def test_a_large_picture_is_alone_in_memory(tmp_path, monkeypatch, restorer):
 # several processes
 
 
+@pytest.mark.parametrize("launcher", ["torchrun", "accelerate"])
+def test_every_option_has_a_spelling_that_the_launchers_hand_on(launcher):
+    if launcher == "torchrun":
+        from torch.distributed.run import parse_args as parse
+    else:
+        from accelerate.commands.launch import launch_command_parser
+
+        parse = launch_command_parser().parse_args
+
+    def handed_on(option):
+        given = ["restore", "photos/", "-o", "clean/", option, "x"]
+        try:
+            return parse(["-m", "restorekit", *given]).training_script_args == given
+        except SystemExit:  # it takes the option for an abbreviation of one of its own
+            return False
+
+    options = [[o for o in parameter.opts if o.startswith("-")] for parameter in cli_restore.command.params]
+    assert [names for names in options if names and not any(map(handed_on, names))] == []
+    assert handed_on("--log-file")
+
+
+def test_the_log_has_two_spellings(run, tmp_path):
+    folder_of(tmp_path / "in", ["a.png"])
+    for option, out in (("--log", "one"), ("--log-file", "two")):
+        assert run(tmp_path / "in", "-o", tmp_path / out, option, tmp_path / f"{out}.jsonl").exit_code == 0
+        assert [line["status"] for line in lines(tmp_path / f"{out}.jsonl")] == ["restored"]
+
+
 def test_processes_share_a_list_by_their_rank():
     assert [share(range(7), rank, 3) for rank in range(3)] == [[0, 3, 6], [1, 4], [2, 5]]
     assert process_of({}) == (0, 1)

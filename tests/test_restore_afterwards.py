@@ -20,7 +20,8 @@ from restorekit.interface import Output, SizeRule
 from restorekit.restoring import Restorer, RestorerInfo, preview
 from restorekit.restoring import load as loading
 from restorekit.restoring.blending import Blended, blend
-from restorekit.restoring.masks import mask_restorer
+from restorekit.restoring.masks import mask_restorer, save_masks
+from restorekit.restoring.planning import Job
 
 
 class Brighter(nn.Module):
@@ -90,6 +91,88 @@ def test_a_mask_that_is_missing_is_made_without_restoring_again(run, photos, tmp
     assert (out / "dark-mask.png").read_bytes() == b"kept"
     run(Brighter(), photos, "-o", out, "--save-mask", "--overwrite")
     assert (out / "dark-mask.png").read_bytes() != b"kept"
+
+
+def moving(path, frames=3):
+    frame = Image.new("RGB", (48, 32), (10, 10, 10))
+    others = [Image.new("RGB", (48, 32), (10 + 30 * n, 10, 10)) for n in range(1, frames)]
+    frame.save(path, save_all=True, append_images=others, duration=40)
+    return path
+
+
+def clip(path, frames=70):
+    av = pytest.importorskip("av", reason="PyAV, the extra restorekit[video], is not installed")
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("libx264", rate=10, width=64, height=48, pix_fmt="yuv420p")
+        for n in range(frames):
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((48, 64, 3), n, np.uint8), format="rgb24")))
+        file.mux(stream.encode())
+    return path
+
+
+def test_the_mask_of_a_clip_is_a_clip_of_the_same_times(run, photos, tmp_path):
+    import av
+
+    clip(photos / "drive.mp4")
+    out = tmp_path / "out"
+    done = run(Brighter(), photos, "-o", out, "--save-mask", "--video-crf", "10")
+    assert done.exit_code == 0, done.output
+    with av.open(str(out / "drive-mask.mp4")) as file:
+        pixels = [(frame.time, frame.to_ndarray(format="rgb24")) for frame in file.decode(video=0)]
+    with av.open(str(photos / "drive.mp4")) as file:
+        assert [time for time, _ in pixels] == [frame.time for frame in file.decode(video=0)]
+    for _, frame in pixels:
+        assert frame[:, :28].min() > 250
+        assert frame[:, 36:].max() < 5
+    assert (out / "dark-mask.png").exists()
+    assert not list(out.glob(".*"))
+    before = (out / "drive-mask.mp4").stat().st_mtime_ns
+    again = run(Brighter(), photos, "-o", out, "--save-mask")
+    assert "0 restored, 3 skipped, 0 failed" in again.output
+    assert (out / "drive-mask.mp4").stat().st_mtime_ns == before
+    (out / "drive-mask.mp4").unlink()
+    again = run(Brighter(), photos, "-o", out, "--save-mask", "--overwrite", "--video-crf", "51")
+    assert "3 restored" in again.output
+    with av.open(str(out / "drive-mask.mp4")) as file:
+        assert sum(1 for _ in file.decode(video=0)) == 70
+
+
+def test_the_mask_of_an_animation_is_an_animation(run, tmp_path):
+    source = moving(tmp_path / "wave.webp")
+    done = run(Local(), source, "-o", tmp_path / "out", "--save-mask")
+    assert done.exit_code == 0, done.output
+    mask = Image.open(tmp_path / "out" / "wave-mask.webp")
+    assert mask.n_frames == 3  # frames that are alike would become one
+    for number in range(3):
+        mask.seek(number)
+        assert abs(mask.convert("L").getpixel((4, 4)) - (10 + 10 * number)) <= 3
+
+
+def test_a_broken_clip_has_no_mask_and_says_why(run, photos, tmp_path):
+    data = clip(photos / "drive.mkv").read_bytes()
+    (photos / "drive.mkv").write_bytes(data[: len(data) // 2])
+    done = run(Brighter(), photos / "drive.mkv", "-o", tmp_path / "out", "--save-mask")
+    assert done.exit_code == 1
+    assert "it breaks off after" in done.output
+    assert [p.name for p in (tmp_path / "out").glob("*.*")] == ["drive.partial.mkv"]
+
+
+def test_results_and_masks_beside_their_sources_are_not_restored_again(run, photos):
+    moving(photos / "wave.gif")
+    for _ in range(2):
+        done = run(Brighter(), photos, "-o", photos, "--suffix", "-clean", "--save-mask")
+        assert done.exit_code == 0, done.output
+    assert "0 restored, 3 skipped" in done.output
+    assert len(list(photos.rglob("*.*"))) == 9
+
+
+def test_masks_tell_how_far_they_are_within_a_clip(tmp_path):
+    jobs = [
+        Job(source, source.with_stem(f"{source.stem}-out"), clip=True) for source in [moving(tmp_path / "a.gif", 4)]
+    ]
+    told = []
+    assert save_masks(jobs, mask_restorer(restorer(Brighter(), tile=0)), told.append) == []
+    assert told == [0.25, 0.5, 0.75, 1, 1]
 
 
 def test_masks_never_overwrite_a_result(run, photos, tmp_path):

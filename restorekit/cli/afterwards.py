@@ -15,6 +15,7 @@ from restorekit.restoring.preview import sheet_path, write_sheet
 if TYPE_CHECKING:
     from restorekit.restoring.planning import Job
     from restorekit.restoring.restorer import BaseRestorer
+    from restorekit.restoring.video import VideoOptions
 
 
 class Afterwards:
@@ -23,15 +24,16 @@ class Afterwards:
     Raises `DataError` where one would overwrite something, before anything is computed.
     """
 
-    def __init__(self, jobs: Sequence[Job], out: Path, masks: bool, sheet: bool) -> None:
+    def __init__(self, jobs: Sequence[Job], out: Path, masks: bool, sheet: bool, video: VideoOptions) -> None:
         self._jobs = jobs
+        self._video = video
         self._masks = masks
         self._sheet = sheet_path(jobs, out) if sheet else None
         self._restorer: BaseRestorer | None = None
         if masks:
             check_masks(jobs)
-        if (masks or sheet) and any(job.clip for job in jobs):
-            click.echo("Note: clips and animations get no mask and are not on the page of before and after", err=True)
+        if sheet and any(job.clip for job in jobs):
+            click.echo("Note: clips and animations are not on the page of before and after", err=True)
 
     @property
     def complete(self) -> bool:
@@ -48,7 +50,7 @@ class Afterwards:
             return []
         jobs = missing_masks(self._jobs)
         with _bar("masks", len(jobs)) as tick:
-            return save_masks(jobs, self._restorer, tick)
+            return save_masks(jobs, self._restorer, tick, self._video)
 
     def write_sheet(self) -> None:
         """Write the sheet and say where it is."""
@@ -60,7 +62,7 @@ class Afterwards:
 
 
 @contextmanager
-def _bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
+def _bar(title: str, total: int) -> Iterator[Callable[[float], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

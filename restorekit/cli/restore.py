@@ -52,7 +52,14 @@ class _TileType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     metavar="FILE",
     help="Restore the files that FILE lists, one path a line (-: standard input); they keep their folders in OUT.",
 )
-@click.option("--log", metavar="FILE", type=click.Path(path_type=Path), help="Append a line of JSON for every file.")
+@click.option(
+    "--log",
+    "--log-file",
+    "log",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Append a line of JSON for every file. Under torchrun, write --log-file.",
+)
 @click.option(
     "-m",
     "--model",
@@ -84,7 +91,11 @@ class _TileType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     type=click.FloatRange(0, 1),
     help="How much of the result is blended with the input: 0 is the input.",
 )
-@click.option("--save-mask", is_flag=True, help="Also write where the model saw rain or drops: NAME-mask.png.")
+@click.option(
+    "--save-mask",
+    is_flag=True,
+    help="Also write where the model saw rain or drops: NAME-mask.png, of a clip NAME-mask.mp4.",
+)
 @click.option("--preview", is_flag=True, help="Also write a page of before and after, the most changed first.")
 @click.option("--overwrite", is_flag=True, help="Restore again what is in OUT already.")
 @click.option("--format", "format_", metavar="SUFFIX", help="png, jpg, webp, tiff or avif. Default: as the input.")
@@ -167,7 +178,7 @@ def command(
     listed = read_list(files_from) if files_from else []
     jobs = share(plan_jobs(inputs, out, overwrite=overwrite, format=format_, suffix=suffix, listed=listed), rank, count)
     _tell_left_out(left_out(inputs, out))
-    more = Afterwards(jobs, out, save_mask, preview)
+    more = Afterwards(jobs, out, save_mask, preview, video)
     if more.complete:
         if lines:
             lines.add_skipped(jobs)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from PIL import Image
@@ -14,10 +14,9 @@ from restorekit.data.images import Picture, atomic_write, read_picture
 from restorekit.errors import DataError, RestorekitError
 from restorekit.interface import Output, SizeRule
 from restorekit.plugin.registry import registry
+from restorekit.restoring.planning import MASK, Job
 from restorekit.restoring.restorer import BaseRestorer, Restorer
-
-if TYPE_CHECKING:
-    from restorekit.restoring.planning import Job
+from restorekit.restoring.video import VideoOptions, VideoProgress, restore_video
 
 _PROBE = 16  # pixels per side of the image that shows what a network gives
 
@@ -59,18 +58,17 @@ def mask_restorer(restorer: BaseRestorer) -> BaseRestorer:
     return Restorer(MaskOf(restorer.generator), **settings)
 
 
-def mask_path(target: Path) -> Path:
-    """Return where the mask of a result is written: ``photo-mask.png`` beside ``photo.jpg``."""
-    return target.with_name(f"{target.stem}-mask.png")
+def mask_path(job: Job) -> Path:
+    """Return where a result's mask is written: ``a-mask.png`` beside ``a.jpg``, ``b-mask.mp4`` beside ``b.mp4``."""
+    target = job.target
+    return target.with_name(f"{target.stem}{MASK}{target.suffix if job.clip else '.png'}")
 
 
 def check_masks(jobs: Sequence[Job]) -> None:
     """Raise `DataError` when a mask would be written where a result or another mask is."""
     taken = {job.target.resolve(): job.source for job in jobs}
     for job in jobs:
-        if job.clip:
-            continue
-        mask = mask_path(job.target).resolve()
+        mask = mask_path(job).resolve()
         other = taken.setdefault(mask, job.source)
         if other is not job.source:
             raise DataError(
@@ -80,34 +78,50 @@ def check_masks(jobs: Sequence[Job]) -> None:
 
 
 def missing_masks(jobs: Iterable[Job]) -> list[Job]:
-    """Return the jobs whose result is there and has no mask, or is new. Clips have none."""
-    return [
-        job
-        for job in jobs
-        if not job.clip and job.target.is_file() and not (job.done and mask_path(job.target).is_file())
-    ]
+    """Return the jobs whose result is there and has no mask, or is new."""
+    return [job for job in jobs if job.target.is_file() and not (job.done and mask_path(job).is_file())]
 
 
 def save_masks(
-    jobs: Sequence[Job], restorer: BaseRestorer, progress: Callable[[int], None] | None = None
+    jobs: Sequence[Job],
+    restorer: BaseRestorer,
+    progress: Callable[[float], None] | None = None,
+    video: VideoOptions | None = None,
 ) -> list[tuple[Path, str]]:
-    """Write the mask of each job's source as a grey PNG of 8 bits, white where the model sees rain or drops.
+    """Write the mask of each job's source, white where the model sees rain or drops.
 
-    The network runs once more for it. `restorer`: see `mask_restorer`. Returns (file, message) of those that failed.
+    A picture's is a grey PNG of 8 bits, a clip's a clip of grey frames, encoded as `video` says. The network runs once
+    more for it. `restorer`: see `mask_restorer`. `progress` is called with how many are written, a clip's frames
+    counted as parts of one. Returns (file, message) of those that failed.
     """
     failed: list[tuple[Path, str]] = []
-    for index, job in enumerate(jobs, start=1):
+    tell = progress or (lambda done: None)
+    for index, job in enumerate(jobs):
         try:
-            _save(job, restorer)
+            if job.clip:
+                _save_clip(job, restorer, video, partial(_tell_frame, tell, index))
+            else:
+                _save(job, restorer)
         except RestorekitError as error:
-            failed.append((job.source, f"{mask_path(job.target)}: {error}"))
-        if progress:
-            progress(index)
+            failed.append((job.source, f"{mask_path(job)}: {error}"))
+        tell(index + 1)
     return failed
+
+
+def _tell_frame(tell: Callable[[float], None], before: int, frames: int, total: int | None) -> None:
+    if total:
+        tell(before + min(frames / total, 1))
+
+
+def _save_clip(job: Job, restorer: BaseRestorer, video: VideoOptions | None, tick: VideoProgress) -> None:
+    path = mask_path(job)
+    done = restore_video(job.source, path, restorer, options=video, overwrite=path.is_file(), progress=tick)
+    if done.broken:
+        raise DataError(done.broken)
 
 
 def _save(job: Job, restorer: BaseRestorer) -> None:
     # as a picture, so that a large one is done strip by strip
     mask = restorer.restore_picture(Picture(read_picture(job.source).pixels)).to_8_bit()
     image = Image.fromarray(mask.pixels[..., 0])
-    atomic_write(mask_path(job.target), lambda file: image.save(file, "PNG"))
+    atomic_write(mask_path(job), lambda file: image.save(file, "PNG"))

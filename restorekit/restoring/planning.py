@@ -24,6 +24,9 @@ from restorekit.restoring.lists import kept_name
 from restorekit.restoring.video import can_read_clips, clip_target, is_animation, is_clip_name
 from restorekit.restoring.video.names import container_of, require_av
 
+MASK = "-mask"
+"""What the name of a result's mask ends with."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -203,12 +206,13 @@ def _restored(folder: Path, out: Path, recursive: bool, suffix: str) -> list[Pat
     if not suffix:
         return found
     stems = {path.with_suffix("") for path in found}
-    return [path for path in found if not (path.stem.endswith(suffix) and _before(path, suffix) in stems)]
+    return [path for path in found if not _is_result(path, suffix, stems)]
 
 
-def _before(path: Path, suffix: str) -> Path:
-    """Return the file, without its ending, of which `path` would be the result."""
-    return path.parent / path.stem.removesuffix(suffix)
+def _is_result(path: Path, suffix: str, stems: set[Path]) -> bool:
+    """Tell whether `path` is an earlier result, or the mask of one, of a file among `stems`."""
+    names = (path.stem, path.stem.removesuffix(MASK))
+    return any(name.endswith(suffix) and path.with_name(name.removesuffix(suffix)) in stems for name in names)
 
 
 def _files(folder: Path, out: Path, recursive: bool, loops: list[Path]) -> list[Path]:
