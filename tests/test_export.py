@@ -14,6 +14,7 @@ from restorekit.errors import RestorekitError, WeightsError
 from restorekit.export import export_onnx, precision, write
 from restorekit.interface import Output
 from restorekit.plugin.registry import registry
+from restorekit.restoring.restorer import RestorerInfo
 from restorekit.runtime.network import OnnxNetwork
 
 for package in ("onnx", "onnxscript", "onnxruntime"):
@@ -116,7 +117,7 @@ def test_models_that_adapt_say_why_they_cannot_be_exported(tmp_path):
     assert isinstance(result.exception, RestorekitError)
     assert "cannot be exported" in str(result.exception)
     assert "without a network" in str(result.exception)
-    assert "before the image is known" in write._adapts("rain2avoid", learns=True)
+    assert "before the image is known" in write.why_not(RestorerInfo("rain2avoid", adaptive=True, learns=True))
 
 
 def test_nothing_is_overwritten_and_names_are_checked_first(small, tmp_path):

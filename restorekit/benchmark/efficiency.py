@@ -8,7 +8,7 @@ import ctypes
 import gc
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,6 +130,22 @@ def latency(call: Callable[[], Any], device: torch.device, first: float) -> floa
     return statistics.median(times)
 
 
+def in_turns(calls: Mapping[str, Callable[[], Any]], device: torch.device) -> dict[str, float]:
+    """Return the median seconds of warm runs of each call; they take turns, so that a busy machine favours none."""
+    first = {name: _timed(call, device) for name, call in calls.items()}
+    if sum(first.values()) > SLOW * len(calls):
+        return first
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    spent = 0.0
+    for turn in range(RUNS):
+        if turn >= LEAST and spent >= SECONDS * len(calls):
+            break
+        for name, call in calls.items():
+            times[name].append(_timed(call, device))
+            spent += times[name][-1]
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
 def throughput(restorer: Any, image: Tensor) -> tuple[float, int]:
     """Return warm images per second of the network on CUDA, and the batch: 8, halved while it does not fit.
 
@@ -180,7 +196,7 @@ def measure(restorer: Any, image: Tensor) -> Cost:
     if device.type == "cuda":
         rate, batch = throughput(restorer, image)
     height, width = image.shape[-2:]
-    count, notes = _macs_or_note(restorer.generator, height, width)
+    count, notes = macs_or_note(restorer.generator, height, width)
     return Cost(
         height=height,
         width=width,
@@ -196,7 +212,8 @@ def measure(restorer: Any, image: Tensor) -> Cost:
     )
 
 
-def _macs_or_note(network: nn.Module, height: int, width: int) -> tuple[int | None, tuple[str, ...]]:
+def macs_or_note(network: nn.Module, height: int, width: int) -> tuple[int | None, tuple[str, ...]]:
+    """Return the multiply-accumulates, as `macs` does, or None and why they could not be counted."""
     try:
         return macs(network, height, width), ()
     except Exception as error:  # a plugin's network may do anything; its other figures still count

@@ -67,4 +67,6 @@ class Bar:
         if state != "done":
             self._lines.stop_task(self._task)
             note = note if note.startswith(state) else f"{state}: {note}"
-            self.console.print(f"  {note}", style="yellow" if state == "no weights" else "red", markup=False)
+            self.console.print(
+                f"  {note}", style="yellow" if state in ("no weights", "not exported") else "red", markup=False
+            )

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 
 from restorekit.jsonfile import shaped
 
-State = Literal["input", "done", "no weights", "seen", "failed"]
+State = Literal["input", "done", "no weights", "not exported", "seen", "failed"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,8 @@ class Cost:
     `parameters` of the generator; `macs`: multiply-accumulates of one image, padded as the generator asks;
     `latency`: median seconds per image at batch 1; `throughput`: images per second at `batch`; `memory`:
     bytes of weights plus the peak growth while one image is restored. None: not measured, or does not apply.
+    Of an exported model, `beside`: seconds that PyTorch took for the same image, in turns with it, by precision; and
+    `agreement`: the PSNR of the result against PyTorch's in float32, in dB.
     """
 
     height: int
@@ -51,6 +53,8 @@ class Cost:
     device: str
     precision: str
     notes: tuple[str, ...] = ()
+    beside: Mapping[str, float] = field(default_factory=dict)
+    agreement: float | None = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 import traceback
 from collections import deque
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from restorekit.benchmark import efficiency
 from restorekit.benchmark.extra_metrics import Further, measure, try_out
 from restorekit.benchmark.progress import Progress, Silent
-from restorekit.benchmark.records import ImageRecord, ModelFacts, Row, key_of
+from restorekit.benchmark.records import Cost, ImageRecord, ModelFacts, Row, key_of
 from restorekit.benchmark.report import Report
 from restorekit.benchmark.samples import Samples, first_positions, slug, to_uint8, write_png
 from restorekit.benchmark.scoring import score_pixels
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from restorekit.data.sets import RawSample
 
+Measure = Callable[["Tensor"], Cost]
 DEGRADED = "degraded input"
 CUDA_SCORERS = 4
 
@@ -70,6 +72,7 @@ def run(
     budget_seconds: float | None = None,
     budget_steps: int | None = None,
     limit: int | None = None,
+    onnx: bool = False,
     metrics: Sequence[Further] = (),
     fresh: bool = False,
     progress: Progress | None = None,
@@ -77,14 +80,19 @@ def run(
     """Benchmark `models` on `dataset` and write results, tables, pictures and a page to `out`.
 
     `dataset`: a known set or a folder, with ``@split`` when wanted. `out`: ``benchmark-LABEL`` unless given;
-    finished results there are used again unless `fresh`. `limit`: only the first images. `metrics`: what
-    to measure beside PSNR and SSIM, from `further_metrics`; needs a paired set. A model that fails becomes a row with
-    its error (`Report.failed`).
+    finished results there are used again unless `fresh`. `limit`: only the first images. `onnx`: each model is also
+    exported and run by onnxruntime, as a row of its own, which needs ``restorekit[onnx]``. `metrics`: what to measure
+    beside PSNR and SSIM, from `further_metrics`; needs a paired set. A model that fails becomes a row with its error
+    (`Report.failed`).
     Raises `DataError`, `UnknownNameError` or `WeightsError` for what concerns the whole benchmark.
     """
     from restorekit.devices import pick_device, pick_precision
 
     pick_precision(precision, pick_device(device))  # a wrong option concerns all models: say so at once
+    if onnx:
+        from restorekit.export import require_packages
+
+        require_packages()
     chosen = select(models)
     given = _checked_weights({k: str(v) for k, v in (weights or {}).items()}, chosen)
     image_set = resolve(dataset)
@@ -94,7 +102,7 @@ def run(
     folder = Path(out) if out is not None else Path(f"benchmark-{slug(samples.label)}")
     store = Store(folder, samples.base_label, samples.fingerprint, fresh)
     try_out(metrics, samples)
-    settings = Settings(device, precision, given, budget_seconds, budget_steps)
+    settings = Settings(device, precision, given, budget_seconds, budget_steps, onnx)
     bench = Benchmark(samples, store, settings, progress or Silent())
     rows = bench.rows(chosen)
     measure(metrics, rows, samples, bench.pictures, bench.progress)
@@ -127,7 +135,10 @@ class Benchmark:
     def rows(self, components: Sequence[Component]) -> list[Row]:
         """Return the degraded input's row, and one of each model in the order given."""
         rows = [self.degraded()]
-        rows += [self.model(component) for component in components]
+        for component in components:
+            rows.append(self.model(component))
+            if self.settings.onnx and rows[-1].state == "done":
+                rows.append(self.exported(component, rows[-1]))
         return rows
 
     def pictures(self, model: str, image: str) -> NDArray[np.uint8] | None:
@@ -154,16 +165,40 @@ class Benchmark:
 
     def model(self, component: Component) -> Row:
         """Run one model over all images; whatever goes wrong becomes the row's note."""
-        from restorekit.benchmark.loading import NoWeightsError, load_model
+        from restorekit.benchmark.loading import load_model
 
         name = registry().unique_name(component)
-        facts = ModelFacts(name, task=", ".join(component.entry.tasks))
+
+        def fill(row: Row) -> None:
+            ModelRun(self, component, load_model(component, name, self.settings), row).all()
+
+        return self._row(name, component, fill)
+
+    def exported(self, component: Component, plain: Row) -> Row:
+        """Run a model exported, by onnxruntime; `plain` is its row in PyTorch."""
+        from restorekit.benchmark.exported import ExportedModel, comparison, exported_name, reason_against
+
+        name = registry().unique_name(component)
+        if why := reason_against(plain):
+            return Row(replace(plain.facts, model=exported_name(name)), "not exported", why)
+
+        def fill(row: Row) -> None:
+            model = ExportedModel(component, name, self.settings, self.store.exported)
+            ModelRun(self, component, model.restorer, row, model.cost).all()
+            if row.cost:
+                row.cost = replace(row.cost, notes=(*row.cost.notes, *comparison(row, plain)))
+
+        return self._row(exported_name(name), component, fill)
+
+    def _row(self, name: str, component: Component, fill: Callable[[Row], None]) -> Row:
+        """Return the row that `fill` fills; whatever it raises becomes its note."""
+        from restorekit.benchmark.loading import NoWeightsError
+
+        row = Row(ModelFacts(name, task=", ".join(component.entry.tasks)), "failed")
         self.progress.start(name, len(self.samples))
-        row = Row(facts, "failed")
         self._error_file(name).unlink(missing_ok=True)  # of an earlier run
         try:
-            run = ModelRun(self, component, load_model(component, name, self.settings), row)
-            run.all()
+            fill(row)
             row.state = "done" if row.images or not row.left_out else "seen"
         except NoWeightsError as absent:
             row.state, row.note = "no weights", str(absent)
@@ -223,8 +258,12 @@ def _tasks(trained_for: str, component: Component) -> str:
 class ModelRun:
     """One loaded model going over the images that it has not done yet."""
 
-    def __init__(self, bench: Benchmark, component: Component, restorer: Any, row: Row) -> None:
+    def __init__(
+        self, bench: Benchmark, component: Component, restorer: Any, row: Row, measure: Measure | None = None
+    ) -> None:
+        """`measure` returns the cost at the size of an image [1, 3, H, W]; by default that of a network of PyTorch."""
         self.bench, self.restorer, self.row = bench, restorer, row
+        self.measure = measure or functools.partial(efficiency.measure, restorer)
         info = restorer.info
         digest = restorer.weights_digest()
         row.facts = replace(
@@ -279,7 +318,7 @@ class ModelRun:
         height, width = sample.degraded.shape[:2]
         self.row.cost = self.bench.store.cost(self.model, self.key, height, width)
         if self.row.cost is None:
-            self.row.cost = efficiency.measure(self.restorer, _tensor(sample.degraded, self.restorer.device))
+            self.row.cost = self.measure(_tensor(sample.degraded, self.restorer.device))
             self.bench.store.add(self.row.cost, self.row.facts, self.key)
 
     def _adaptive_cost(self) -> None:

@@ -11,13 +11,17 @@ ADAPT_SECONDS = 6.0
 
 @dataclass(frozen=True)
 class Settings:
-    """How models are run. `weights`: model name -> file. Budgets bound models that train on each image."""
+    """How models are run. `weights`: model name -> file. Budgets bound models that train on each image.
+
+    `onnx`: each model is also run exported, as a row of its own.
+    """
 
     device: str = "auto"
     precision: str = "auto"
     weights: Mapping[str, str] = field(default_factory=dict)
     budget_seconds: float | None = None
     budget_steps: int | None = None
+    onnx: bool = False
 
     @property
     def seconds(self) -> float | None:

@@ -21,6 +21,7 @@ from restorekit.jsonfile import json_lines
 
 RESULTS = "results.jsonl"
 OUTPUTS = "outputs"
+EXPORTED = "exported"
 
 
 class Store:
@@ -48,8 +49,9 @@ class Store:
         if not self.path.exists():
             return  # no benchmark's folder: what is in it belongs to someone else
         self.path.unlink()
-        if (self.folder / OUTPUTS).is_dir():
-            shutil.rmtree(self.folder / OUTPUTS)
+        for folder in (self.folder / OUTPUTS, self.exported):
+            if folder.is_dir():
+                shutil.rmtree(folder)
 
     def _read(self) -> list[dict[str, Any]]:
         if not self.path.exists():
@@ -121,6 +123,11 @@ class Store:
         if len(kept) != len(self._lines):
             self._lines = kept
             self._rewrite()
+
+    @property
+    def exported(self) -> Path:
+        """Where exported models are kept."""
+        return self.folder / EXPORTED
 
     def output(self, model: str, image: str) -> Path:
         """Return where the restored image is kept."""

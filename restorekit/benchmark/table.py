@@ -236,7 +236,7 @@ def _shown(summary: Summary, columns: int) -> tuple[str, ...]:
 
 def _terminal_cells(row: RowSummary, summary: Summary, columns: int) -> list[str]:
     title = row.title.replace(" (", "\n(", 1)
-    if row.row.state in ("failed", "no weights", "seen"):
+    if row.row.state in ("failed", "no weights", "not exported", "seen"):
         title += f"\n({row.row.state})"
     scores = [quality(row, p).replace(" / ", "\n") for p in _shown(summary, columns)]
     gains = [gain(row).replace(" [", "\n["), percent(row.worse)] if summary.paired else []

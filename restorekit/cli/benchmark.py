@@ -81,6 +81,11 @@ metric_settings = click.option(
 )
 @click.option("--budget-steps", type=click.IntRange(min=1), help="Steps per image, likewise.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first images of the set.")
+@click.option(
+    "--onnx",
+    is_flag=True,
+    help="Also run each model exported, as a row: speed and dB against PyTorch.",
+)
 @protocol_option
 @metric_option
 @metric_settings
@@ -99,6 +104,7 @@ def benchmark(
     budget_seconds: float | None,
     budget_steps: int | None,
     limit: int | None,
+    onnx: bool,
     protocols: tuple[str, ...],
     metrics: tuple[str, ...],
     settings: tuple[str, ...],
@@ -128,6 +134,7 @@ def benchmark(
             budget_seconds=budget_seconds,
             budget_steps=budget_steps,
             limit=limit,
+            onnx=onnx,
             metrics=further,
             fresh=not resume,
             progress=bar,

@@ -22,7 +22,7 @@ from restorekit.interface import Output, SizeRule
 from restorekit.plugin.registry import registry
 from restorekit.restoring.load import load
 from restorekit.restoring.memory import bytes_per_pixel
-from restorekit.restoring.restorer import Restorer
+from restorekit.restoring.restorer import BaseRestorer, Restorer, RestorerInfo
 from restorekit.restoring.spans import FARTHEST
 from restorekit.restoring.tiling import receptive_field
 from restorekit.restoring.whole import WholeImage
@@ -73,8 +73,25 @@ def export_onnx(
     path = Path(path)
     _check(path, precision, images, overwrite)
     restorer = load(model, weights, device="cpu", precision="fp32")
+    if why := why_not(restorer.info):
+        raise RestorekitError(f"model {model!r} cannot be exported: {why}; use restorekit itself to restore with it")
+    return export_restorer(restorer, path, _card_of_weights(model, weights), precision=precision, images=images)
+
+
+def export_restorer(
+    restorer: BaseRestorer,
+    path: Path,
+    card_of_weights: str = "",
+    *,
+    precision: str = "fp32",
+    images: str | None = None,
+) -> Exported:
+    """Write the network of a restorer that computes in float32 on the CPU; an older file is replaced.
+
+    `card_of_weights`: text that the card ends with. The rest, and what is raised, as in `export_onnx`.
+    """
     if not isinstance(restorer, Restorer):
-        raise RestorekitError(_adapts(model, restorer.info.learns))
+        raise RestorekitError(f"model {restorer.info.model!r} has no network that could be written")
     network = restorer.generator.to(memory_format=torch.contiguous_format)
     facts = _facts(restorer, network)
     samples = Samples(images, facts.rule) if images else None
@@ -89,7 +106,7 @@ def export_onnx(
             graph = to_half(graph) if precision == "fp16" else to_int8(graph, calibrating)
             small = _opened(graph, facts, Path(folder) / "small.onnx")
             cost = samples.cost(plain, small, len(calibrating)) if samples else None
-    text = card(path.name, facts, found, cost, _card_of_weights(model, weights))
+    text = card(path.name, facts, found, cost, card_of_weights)
     _write(graph, facts, path)
     _write_bytes(path.with_suffix(".md"), text.encode())
     return Exported(path, path.with_suffix(".md"), facts, found, cost)
@@ -109,18 +126,23 @@ def _check(path: Path, precision: str, images: str | None, overwrite: bool) -> N
     for there in (path, path.with_suffix(".md")):
         if there.exists() and not overwrite:
             raise RestorekitError(f"{there} exists; choose another name, or --overwrite")
-    if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
-        raise RestorekitError(f"exporting needs {', '.join(missing)}; run: pip install 'restorekit[onnx]'")
+    require_packages()
     make_folder(path.parent)
 
 
-def _adapts(model: str, learns: bool) -> str:
-    why = (
-        "trains a network on each image, so that there is no network to write before the image is known"
-        if learns
-        else "computes each image by a procedure without a network"
-    )
-    return f"model {model!r} cannot be exported: it {why}; use restorekit itself to restore with it"
+def require_packages() -> None:
+    """Raise `RestorekitError` when the packages of ``restorekit[onnx]`` are missing."""
+    if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
+        raise RestorekitError(f"exporting needs {', '.join(missing)}; run: pip install 'restorekit[onnx]'")
+
+
+def why_not(info: RestorerInfo) -> str:
+    """Return why a model cannot be exported, as what follows its name; an empty string when it can."""
+    if not info.adaptive:
+        return ""
+    if info.learns:
+        return "it trains a network on each image, so that there is no network to write before the image is known"
+    return "it computes each image by a procedure without a network"
 
 
 def _facts(restorer: Restorer, network: nn.Module) -> Facts:

@@ -20,14 +20,16 @@ class OnnxBackend(BaseRestorer):
     """Restores whatever a `Restorer` does, by onnxruntime. `strength`: as for `load`. `settings`: as for
     `Restorer`, except `precision`.
 
-    Tensors stay on the CPU; `device` (``auto``, ``cpu``, ``cuda``) is where onnxruntime computes. Raises what
-    `OnnxNetwork` does, and `RestorekitError` when onnxruntime is missing.
+    Tensors stay on the CPU; `device` (``auto``, ``cpu``, ``cuda``) is where onnxruntime computes, with so many
+    `threads`, 0 for what it chooses. Raises what `OnnxNetwork` does, and `RestorekitError` when onnxruntime is missing.
     """
 
-    def __init__(self, path: str | Path, *, device: str = "auto", strength: float = 1.0, **settings: Any) -> None:
+    def __init__(
+        self, path: str | Path, *, device: str = "auto", strength: float = 1.0, threads: int = 0, **settings: Any
+    ) -> None:
         check_strength(strength)
         try:
-            network = OnnxNetwork(path, device)
+            network = OnnxNetwork(path, device, threads)
         except ImportError as error:
             raise RestorekitError("the backend onnx needs onnxruntime; pip install 'restorekit[onnx]'") from error
         facts = network.facts
@@ -39,6 +41,7 @@ class OnnxBackend(BaseRestorer):
             strength=strength,
         )
         super().__init__(device="cpu", precision="fp32", info=info, **settings)
+        self.path = network.path
         self.facts = facts
         self._face = _Face(network, strength)
 
@@ -49,7 +52,7 @@ class OnnxBackend(BaseRestorer):
 
     def weights_digest(self) -> str:
         """Return the SHA-256 of the exported file."""
-        return file_sha256(self._face.network.path)
+        return file_sha256(self.path)
 
     def _network_for(self, image: Tensor) -> Network:
         return self._face
