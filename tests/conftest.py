@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from browser import chromium, open_page
 
+from restorekit.notices import notice_once
+
 __all__ = ["FakeSite", "chromium", "fake_site", "open_page"]
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -62,6 +64,12 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RESTOREKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _nothing_was_said_yet() -> None:
+    """Let each test hear what a process says once."""
+    notice_once.cache_clear()
 
 
 @pytest.fixture

@@ -15,8 +15,7 @@ from restorekit.benchmark.records import ImageRecord, as_values, read_cost, read
 from restorekit.benchmark.runner import _is_picture
 from restorekit.benchmark.samples import write_png
 from restorekit.benchmark.store import RESULTS, Store
-from restorekit.cli.data import command as data
-from restorekit.cli.runs import command as runs
+from restorekit.cli.main import cli
 from restorekit.engine.run import precautions
 from restorekit.engine.run.checkpoint import load_checkpoint, save_checkpoint, write_atomically
 from restorekit.engine.run.logs import _Board, read_rows
@@ -61,7 +60,7 @@ def test_one_bad_run_does_not_hide_the_others(run, tmp_path, name, case):
     good.mkdir()
     (good / "recipe.toml").write_text((run / "recipe.toml").read_text())
     written(run / name, WRONG[case])
-    result = CliRunner().invoke(runs, ["list", str(tmp_path / "runs")], catch_exceptions=False)
+    result = CliRunner().invoke(cli, ["runs", "list", str(tmp_path / "runs")], catch_exceptions=False)
     assert result.exit_code == 0
     assert "two" in result.output
     harmless = (name, case) == ("run.json", "many digits")  # no field of it is read
@@ -78,7 +77,7 @@ def test_a_folder_where_a_file_should_be(run):
 def test_one_bad_record_does_not_hide_the_other_sets(tmp_path, monkeypatch, case):
     monkeypatch.setenv("RESTOREKIT_DATA", str(tmp_path))
     written(tmp_path / "raindrop" / "test-a" / "set.json", WRONG[case])
-    result = CliRunner().invoke(data, ["list"], catch_exceptions=False)
+    result = CliRunner().invoke(cli, ["data", "list"], catch_exceptions=False)
     assert result.exit_code == 0
     assert "set.json is damaged" in result.output
     assert "data add raindrop PATH --force" in result.output
@@ -142,12 +141,12 @@ STATE = {"engine": {"networks": {}, "updaters": {}}, "progress": {"best": {}}}
         lambda state: [1],
     ],
 )
-def test_a_checkpoint_without_a_part_is_passed_over_for_an_older_one(tmp_path, capsys, spoil):
+def test_a_checkpoint_without_a_part_is_passed_over_for_an_older_one(tmp_path, caplog, spoil):
     save_checkpoint(tmp_path, 1, STATE)
     newest = save_checkpoint(tmp_path, 2, STATE)
     torch.save(spoil({"step": 2, **STATE}), newest)
     assert load_checkpoint(tmp_path, torch.device("cpu"), PARTS)["step"] == 1
-    assert "step-000000002.pt" in capsys.readouterr().err
+    assert "step-000000002.pt" in caplog.text
     (tmp_path / "step-000000001.pt").unlink()
     with pytest.raises(TrainingError, match="no checkpoint in"):
         load_checkpoint(tmp_path, torch.device("cpu"), PARTS)

@@ -20,9 +20,10 @@ from torch import nn
 
 from restorekit.cli import restore as cli_restore
 from restorekit.errors import DataError
+from restorekit.processes import process_of
 from restorekit.restoring import Restorer, RestorerInfo, folders, plan_jobs, run_jobs
 from restorekit.restoring.joblog import JobLog
-from restorekit.restoring.lists import kept_name, process_of, read_list, share
+from restorekit.restoring.lists import kept_name, read_list, share
 
 
 class Invert(nn.Module):

@@ -58,10 +58,10 @@ def test_both_faces_give_what_pytorch_gives(exported, photo):
     assert np.abs(np.asarray(mirrored).astype(int) - np.asarray(flips.restore(wide)).astype(int)).max() <= 1
 
 
-def test_tiles_of_both_faces_agree(exported, photo):
+def test_tiles_of_both_faces_agree(exported, photo, caplog):
     small = {"device": "cpu", "tile": 48}
-    with pytest.warns(RuntimeWarning, match="their seams may show"):
-        results = [np.asarray(face(exported, **small).restore(photo)) for face in (OnnxRestorer, OnnxBackend)]
+    results = [np.asarray(face(exported, **small).restore(photo)) for face in (OnnxRestorer, OnnxBackend)]
+    assert "their seams may show" in caplog.text
     assert np.abs(results[0].astype(int) - results[1].astype(int)).max() <= 1
     assert OnnxRestorer(exported)._tile_for(10**9) % 16 == 0
     assert OnnxRestorer(exported)._tile_for(10**9) > 256

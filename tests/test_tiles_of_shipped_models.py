@@ -33,7 +33,6 @@ def test_chosen_tiles_of_two_scenes_give_what_the_whole_image_gives(monkeypatch)
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:tiles of 320 pixels are small")
 @pytest.mark.parametrize("model", ["pix2pix-channel", "pix2pix-both"])
 def test_tiles_that_are_asked_for_do_too(model):
     scenes = two_scenes(350, 1012)

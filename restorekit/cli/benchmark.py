@@ -140,7 +140,7 @@ def benchmark(
             progress=bar,
         )
     if report.folder:
-        hooks = Hooks(registry().manager, track, report.folder, lambda text: click.echo(f"Warning: {text}", err=True))
+        hooks = Hooks(registry().manager, track, report.folder)
         hooks.call("benchmark_finished", folder=report.folder, results=report.values())
     show(report, report.folder, as_json)
     if report.failed:

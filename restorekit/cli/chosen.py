@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from restorekit.errors import RestorekitError
+from restorekit.processes import place_on_machine
 
 if TYPE_CHECKING:
     from restorekit.restoring.restorer import BaseRestorer
@@ -51,7 +51,7 @@ def _own_device(device: str) -> str:
     """Return the GPU of this process where several were launched on one machine and none is named."""
     import torch
 
-    local = os.environ.get("LOCAL_RANK", "")
+    local = place_on_machine()
     return f"cuda:{local}" if device == "auto" and local and torch.cuda.is_available() else device
 
 

@@ -9,7 +9,6 @@ from typing import Any, cast
 
 import click
 
-from restorekit.cli.ending import say
 from restorekit.cli.listing import ComponentName, echo_json, echo_table
 from restorekit.data.cards import DatasetCard, Sides
 from restorekit.data.imageset import ImageSet
@@ -17,6 +16,7 @@ from restorekit.data.pairing import listing
 from restorekit.data.sets import BUILTIN, as_folder, every_part, find_card, resolve, training_part
 from restorekit.data.store import ImportOptions, Installed, data_root, describe, import_set, installed
 from restorekit.errors import DataError, PluginError
+from restorekit.notices import notice
 
 
 @click.group(name="data")
@@ -67,7 +67,7 @@ def _cards() -> list[tuple[str, DatasetCard]]:
         try:
             cards.append((found.unique_name(component), find_card(component.id)))
         except PluginError as error:  # one plugin's fault hides no other's data sets
-            click.echo(f"Warning: {error}", err=True)
+            notice(str(error))
     return cards
 
 
@@ -90,7 +90,7 @@ def _installed(card: DatasetCard) -> list[Installed]:
     try:
         return list(installed(card.name).values())
     except DataError as error:
-        say(f"Warning: {error}")
+        notice(str(error))
         return []
 
 

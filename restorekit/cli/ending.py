@@ -16,6 +16,7 @@ from typing import NoReturn
 import click
 
 from restorekit.errors import RestorekitError
+from restorekit.notices import say
 from restorekit.termination import SENTENCE, Terminated
 
 INTERRUPTED = 130
@@ -68,12 +69,6 @@ def _sentence(error: BaseException) -> str:
         what = f"{what[:150]}…{what[-100:]}"
     remedy = remedies.get(error.errno or 0)
     return f"{what}: {reason}" + (f"; {remedy}" if remedy else "")
-
-
-def say(text: str) -> None:
-    """Print a line on the error stream, whatever is in it."""
-    encoding = sys.stderr.encoding or "utf-8"
-    click.echo(text.encode(encoding, "backslashreplace").decode(encoding), err=True)
 
 
 def _silence() -> None:

@@ -8,8 +8,9 @@ import os
 import click
 import pluggy
 
-from restorekit.cli.ending import guarded, say
+from restorekit.cli.ending import guarded
 from restorekit.errors import closest
+from restorekit.notices import notice, on_terminal
 from restorekit.plugin.isolation import foreign_code
 from restorekit.plugin.registry import registry
 from restorekit.termination import hear_termination
@@ -73,8 +74,10 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="restorekit")
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context, /) -> None:
     """Restore images: remove rain and raindrops, train and compare models."""
+    ctx.with_resource(on_terminal())
 
 
 def _add_commands(implementation: pluggy.HookImpl, name: str) -> str:
@@ -109,12 +112,13 @@ def _prepare() -> None:
     if "_RESTOREKIT_COMPLETE" in os.environ:  # a shell asks for completions: nobody reads warnings now
         return
     for warning in warnings:
-        say(f"Warning: {warning}")
+        notice(warning)
 
 
 def _run() -> object:
-    _prepare()
-    return cli(prog_name="restorekit", standalone_mode=False)
+    with on_terminal():
+        _prepare()
+        return cli(prog_name="restorekit", standalone_mode=False)
 
 
 def main() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from rich.progress import (
 )
 
 from restorekit.data.sets import ImageSet
+from restorekit.processes import is_first_process
 from restorekit.recipe import Recipe
 
 OnStep = Callable[[int, dict[str, float]], None]
@@ -41,7 +41,7 @@ def training_progress(
     recipe: Recipe, images: ImageSet, validation: ImageSet | None, run: Path, quiet: bool
 ) -> Iterator[OnStep]:
     """Show a bar with rate and time left on a terminal, and lines elsewhere; only on the main process."""
-    if quiet or os.environ.get("RANK", "0") != "0":
+    if quiet or not is_first_process():
         yield lambda step, values: None
         return
     held = f", validating on {len(validation)} of {validation.label}" if validation else ", without validation"

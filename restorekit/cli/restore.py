@@ -10,6 +10,7 @@ import click
 
 from restorekit.cli.chosen import chosen_restorer
 from restorekit.cli.streams import check_target, check_use, is_stream, restore_stream
+from restorekit.processes import process_of
 
 if TYPE_CHECKING:
     from restorekit.data.images.fitting import Metadata
@@ -162,7 +163,7 @@ def command(
     from restorekit.cli.afterwards import Afterwards
     from restorekit.restoring.folders import run_jobs
     from restorekit.restoring.joblog import JobLog
-    from restorekit.restoring.lists import process_of, read_list, share
+    from restorekit.restoring.lists import read_list, share
     from restorekit.restoring.planning import left_out, plan_jobs
     from restorekit.restoring.video import VideoOptions
 

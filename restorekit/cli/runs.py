@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt
 from restorekit.cli.listing import echo_json, echo_table
 from restorekit.errors import DataError, RestorekitError
 from restorekit.jsonfile import read_table
+from restorekit.notices import notice
 from restorekit.recipe import Recipe
 from restorekit.recipe.toml import read_recipe_file
 
@@ -79,7 +80,7 @@ def _rows(folder: Path) -> list[dict[str, Any]]:
         try:
             rows.append(_row(path.parent))
         except RestorekitError as error:
-            click.echo(f"Warning: {path.parent} is left out: {error}", err=True)
+            notice(f"{path.parent} is left out: {error}")
     return rows
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
+
+from restorekit.processes import is_first_process
 
 if TYPE_CHECKING:
     from restorekit.data.sets import ImageSet
@@ -159,7 +160,7 @@ def _train(
 
 
 def _report(result: RunResult) -> None:
-    if os.environ.get("RANK", "0") != "0":
+    if not is_first_process():
         return
     click.echo(f"{'finished' if result.completed else 'stopped'} after step {result.step}: {result.run}")
     for name, value in sorted(result.best.items()):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import os
 import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from restorekit.devices import pick_device, pick_precision
 from restorekit.engine.feed.batches import Share
 from restorekit.errors import RestorekitError, TrainingError
+from restorekit.processes import process_group_size
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -45,20 +45,6 @@ def _accelerator(on_cpu: bool) -> Accelerator:
     return Accelerator(cpu=on_cpu, mixed_precision="no", kwargs_handlers=[kwargs], device_placement=False)
 
 
-def _world_size() -> int:
-    """Return how many processes the launcher started. Raises `TrainingError` when what it has to say is not whole."""
-    given = os.environ.get("WORLD_SIZE", "1")
-    if not given.isdecimal():
-        raise TrainingError(f"WORLD_SIZE is {given!r}; unset it, or start with torchrun, which sets it to a number")
-    missing = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
-    if int(given) > 1 and missing:
-        raise TrainingError(
-            f"WORLD_SIZE is {given} and {' and '.join(missing)} is not set: start many processes with torchrun, which"
-            " sets all of them, or unset WORLD_SIZE for one process"
-        )
-    return int(given)
-
-
 class Runtime:
     """This process: its device, its share of the work, and its precision.
 
@@ -69,7 +55,7 @@ class Runtime:
         chosen = pick_device(device)
         self._accelerator: Accelerator | None = None
         self.device, self.share = chosen, Share()
-        if _world_size() > 1:
+        if process_group_size() > 1:
             self._accelerator = _accelerator(chosen.type == "cpu")
             own = self._accelerator.device
             # Accelerate says cpu:0, a place from which torch.load cannot restore

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pluggy
 
 from restorekit.errors import UnknownNameError, closest
+from restorekit.notices import notice
 
 TRACKER_HOOKS = (
     "run_started",
@@ -48,16 +49,13 @@ def where(error: BaseException) -> str:
 class Hooks:
     """The hooks of the chosen trackers, for one run or benchmark in the folder `folder`.
 
-    `warn` is told of each hook that fails, once; its tracebacks go into ``hooks.log`` there.
+    A hook that fails is told of once; its tracebacks go into ``hooks.log`` there.
     """
 
-    def __init__(
-        self, manager: pluggy.PluginManager, chosen: Iterable[str], folder: Path, warn: Callable[[str], object]
-    ) -> None:
+    def __init__(self, manager: pluggy.PluginManager, chosen: Iterable[str], folder: Path) -> None:
         self.manager = manager
         self.chosen = frozenset(chosen)
         self.folder = folder
-        self.warn = warn
         self._failed: set[tuple[str, str]] = set()
         check_trackers(manager, self.chosen)
 
@@ -78,7 +76,7 @@ class Hooks:
             return
         self._failed.add((hook, plugin))
         message = " ".join(str(error).split()) or "no message"
-        self.warn(
+        notice(
             f"hook {hook} of plugin {plugin!r} failed ({type(error).__name__}: {message}, in {where(error)}); the run"
             f" goes on, and {self.folder / LOG} has the traceback of each failure"
         )

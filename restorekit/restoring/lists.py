@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,18 +37,6 @@ def kept_name(path: Path) -> Path:
     if ".." in path.parts:
         raise DataError(f"{path}: a listed path must not lead upwards, as its folders are kept; list absolute paths")
     return path.relative_to(path.anchor) if path.is_absolute() else path
-
-
-def process_of(environment: Mapping[str, str] = os.environ) -> tuple[int, int]:
-    """Return (rank, number of processes), as ``torchrun`` and ``accelerate launch`` state them; else (0, 1).
-
-    Raises `DataError` when they contradict each other.
-    """
-    texts = environment.get("RANK", "0"), environment.get("WORLD_SIZE", "1")
-    rank, count = (int(text) if text.isdecimal() else -1 for text in texts)
-    if not 0 <= rank < count:
-        raise DataError(f"RANK is {texts[0]!r} and WORLD_SIZE {texts[1]!r}; a launcher sets 0 <= RANK < WORLD_SIZE")
-    return rank, count
 
 
 def share(items: Sequence[_Item], rank: int, count: int) -> list[_Item]:

@@ -10,9 +10,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from restorekit.engine.adapt.learning import adapt
-from restorekit.engine.notices import notice_once
 from restorekit.errors import WeightsError
 from restorekit.networks import build_generator
+from restorekit.notices import notice_once
 from restorekit.outofmemory import memory_named
 from restorekit.plugin.registry import Component, registry
 from restorekit.recipe import Recipe

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from restorekit.errors import RestorekitError
 from restorekit.interface import SizeRule
+from restorekit.notices import notice_once
 
 FEATHER = 16  # pixels over which one tile fades into the next
 FARTHEST = 128  # pixels: networks that look so far or further are taken to look at the whole image
@@ -46,20 +46,16 @@ def tiling_of(tile: int, reach: int, rule: SizeRule) -> Tiling:
     """Return the tiling for a network that looks `reach` pixels far; warn when the tiles are too small for it."""
     overlap = min(2 * reach + FEATHER, tile // 2)
     if tile and reach >= FARTHEST:
-        warnings.warn(
+        notice_once(
             f"this network looks {FARTHEST} pixels far or at the whole image, and gets tiles of {tile}: the result"
             " differs from that of the whole image, and seams may show; --tile 0 restores it as one, if the memory"
-            " suffices",
-            RuntimeWarning,
-            stacklevel=2,
+            " suffices"
         )
         return Tiling(tile, overlap, min(reach, max(overlap - FEATHER, 0) // 2), rule)
     if tile and overlap < 2 * reach:
-        warnings.warn(
+        notice_once(
             f"tiles of {tile} pixels are small for this network, which looks {reach} pixels far: their seams may"
-            f" show; tiles of {2 * (2 * reach + FEATHER)} and more have none",
-            RuntimeWarning,
-            stacklevel=2,
+            f" show; tiles of {2 * (2 * reach + FEATHER)} and more have none"
         )
     return Tiling(tile, overlap, min(reach, max(overlap - FEATHER, 0) // 2), rule)
 

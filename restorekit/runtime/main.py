@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from restorekit.errors import RestorekitError
+from restorekit.notices import on_terminal
 from restorekit.restoring.folders import Job, Report, plan_jobs, run_jobs
 from restorekit.runtime.restorer import OnnxRestorer
 from restorekit.version import __version__
@@ -16,6 +17,11 @@ from restorekit.version import __version__
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; return its exit code: 0, or 1 when a file failed or nothing could be done."""
     given = _parser().parse_args(arguments)
+    with on_terminal():
+        return _restore(given)
+
+
+def _restore(given: argparse.Namespace) -> int:
     try:
         jobs = plan_jobs(given.inputs, given.output, overwrite=given.overwrite, format=given.format)
         restorer: Any = OnnxRestorer(

@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from restorekit.cli.main import COMMANDS
+from restorekit.notices import unheard
 from restorekit.plugin.discovery import Plugin
 from restorekit.plugin.hooks import LOG, Hooks, trackers
 from restorekit.plugin.registry import registry
@@ -80,9 +81,9 @@ def check_follows_a_run(plugin: Plugin) -> None:
     manager = registry().manager
     if plugin.name not in trackers(manager):
         return
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, unheard():
         run = Path(folder) / "run"
-        hooks = Hooks(manager, [plugin.name], _run_folder(run), lambda text: None)
+        hooks = Hooks(manager, [plugin.name], _run_folder(run))
         for hook, arguments in _a_run(run):
             hooks.call(hook, **arguments)
             failed = (run / LOG).read_text(encoding="utf-8") if (run / LOG).exists() else ""

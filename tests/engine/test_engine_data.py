@@ -43,12 +43,12 @@ def test_vanished_image_names_the_file(lab, folder: Path, tmp_path: Path):
         lab.train(lab.recipe("remaen"), tmp_path / "run", images=images)
 
 
-def test_bad_image_is_left_out_and_counted_once(lab, folder: Path, tmp_path: Path, capsys):
+def test_bad_image_is_left_out_and_counted_once(lab, folder: Path, tmp_path: Path, caplog):
     recipe = lab.recipe("remaen", "steps=9")
     result = lab.train(recipe, tmp_path / "run", images=resolve(folder), on_bad_image="skip")
     assert result.completed
     assert list(result.bad_images) == ["11"]
-    assert capsys.readouterr().err.count("input/11.png") == 1
+    assert caplog.text.count("input/11.png") == 1
     assert '"bad_images": 1' in (tmp_path / "run" / "status.json").read_text()
 
 
@@ -116,37 +116,39 @@ def test_a_crop_far_larger_than_its_image_is_refused(lab):
         CropSource(images, Data(crop=largest + 1), SizeRule()).crop(0, 1)
 
 
-def test_batch_larger_than_the_data_is_said_so(lab, tmp_path: Path, capsys):
+def test_batch_larger_than_the_data_is_said_so(lab, tmp_path: Path, caplog):
     lab.train(lab.recipe("remaen", "data.batch=8"), tmp_path / "run", 1)
-    assert "data.batch is 8 and there are 6 images" in capsys.readouterr().err
+    assert "data.batch is 8 and there are 6 images" in caplog.text
 
 
-def test_leak_into_validation_is_warned_of(lab, tmp_path: Path, capsys):
+def test_leak_into_validation_is_warned_of(lab, tmp_path: Path, caplog):
     recipe = lab.recipe("remaen")
     lab.train(recipe, tmp_path / "leaky", 1, images=lab.images(6), validation=lab.images(3, first=4))
-    warned = capsys.readouterr().err
+    warned = caplog.text
+    caplog.clear()
     assert (
         "2 of 3 validation images look like images that are trained on (such as 'image-4' like 'image-4', 0" in warned
     )
     lab.train(recipe, tmp_path / "clean", 1, images=lab.images(6), validation=lab.images(3, first=30))
-    assert "look like" not in capsys.readouterr().err
+    assert "look like" not in caplog.text
 
 
-def test_large_sets_are_not_hashed_each_time(lab, tmp_path: Path, capsys):
+def test_large_sets_are_not_hashed_each_time(lab, tmp_path: Path, caplog):
     images = lab.images(6)
     many = replace(images, names=tuple(str(i) for i in range(MOST_HASHED)), reader=lambda i: images.read(i % 6))
     lab.train(lab.recipe("remaen"), tmp_path / "run", 1, images=many, validation=lab.images(2))
-    assert "look like" not in capsys.readouterr().err
+    assert "look like" not in caplog.text
 
 
-def test_split_batches_of_batch_norm_are_said_so(lab, tmp_path: Path, capsys):
+def test_split_batches_of_batch_norm_are_said_so(lab, tmp_path: Path, caplog):
     lab.train(lab.recipe("pix2pix", "accumulate=2"), tmp_path / "run", 1)
     assert (
         "'pix2pix' uses BatchNorm2d, Dropout, which see each process's and micro-batch's part alone: over 1 x 2"
-        in capsys.readouterr().err
+        in caplog.text
     )
+    caplog.clear()
     lab.train(lab.recipe("remaen", "accumulate=2"), tmp_path / "other", 1)
-    assert "whole batch" not in capsys.readouterr().err
+    assert "whole batch" not in caplog.text
 
 
 def test_batch_that_cannot_be_shared(lab):

@@ -87,10 +87,10 @@ def test_a_run_that_fails_says_so(lab, tracker, tmp_path):
 
 
 @pytest.mark.parametrize("tracker", [{"logged": SystemExit(3), "started": ValueError("no address")}], indirect=True)
-def test_a_failing_hook_is_told_once_and_stops_nothing(lab, tracker, tmp_path, capsys):
+def test_a_failing_hook_is_told_once_and_stops_nothing(lab, tracker, tmp_path, caplog):
     lab.train(lab.recipe("remaen", "steps=3"), tmp_path / "run", track=("follower",), log_every=1)
     assert tracker.calls[-1] == "finished 3 True"
-    told = capsys.readouterr().err
+    told = caplog.text
     assert told.count("hook step_logged of plugin 'follower' failed (SystemExit: 3, in ") == 1
     assert "run_started of plugin 'follower' failed (ValueError: no address, in " in told
     assert "test_engine_hooks.py:" in told
@@ -101,4 +101,4 @@ def test_a_failing_hook_is_told_once_and_stops_nothing(lab, tracker, tmp_path, c
 
 def test_an_unknown_tracker_is_refused(tracker, tmp_path):
     with pytest.raises(UnknownNameError, match=r"no plugin called 'folower' follows runs\. Did you mean 'follower'"):
-        Hooks(registry().manager, ["folower"], tmp_path, print)
+        Hooks(registry().manager, ["folower"], tmp_path)

@@ -121,9 +121,9 @@ def test_without_rain_a_budget_that_ends_too_early_gives_the_input():
     torch.testing.assert_close(found[0], image)
 
 
-def test_a_network_counts_after_enough_steps_and_when_it_did_all_of_them(monkeypatch, capsys):
+def test_a_network_counts_after_enough_steps_and_when_it_did_all_of_them(monkeypatch, caplog):
     from restorekit.engine.adapt import earlystop as module
-    from restorekit.engine.notices import notice_once
+    from restorekit.notices import notice_once
 
     notice_once.cache_clear()
     _, image = rainy_photograph(48, 48)
@@ -133,7 +133,7 @@ def test_a_network_counts_after_enough_steps_and_when_it_did_all_of_them(monkeyp
     monkeypatch.setattr(module.View, "astray", lambda *_: False)
     few = single(adapt={"fallback": 2})
     assert isinstance(adapt(few, image[None], device="cpu", steps=2), torch.nn.Module)
-    assert "the budget is too small" not in capsys.readouterr().err
+    assert "the budget is too small" not in caplog.text
     assert isinstance(adapt(few, image[None], device="cpu", steps=1), torch.Tensor)
 
 
@@ -219,11 +219,11 @@ def test_plus_keeps_the_faithful_model_as_it_is():
     assert rain2avoid_plus().adapt.output == "references"
 
 
-def test_a_budget_that_ends_too_early_is_said_once(capsys):
-    from restorekit.engine.notices import notice_once
+def test_a_budget_that_ends_too_early_is_said_once(caplog):
+    from restorekit.notices import notice_once
 
     notice_once.cache_clear()
     _, image = rainy_photograph(48, 48)
     for _ in range(2):
         adapt(single(adapt={"fallback": 2}), image[None], device="cpu", steps=1)
-    assert capsys.readouterr().err.count("the budget is too small") == 1
+    assert caplog.text.count("the budget is too small") == 1

@@ -16,11 +16,11 @@ from restorekit.data.imageset import ImageSet, RawSample
 from restorekit.engine.adapt.earlystop import EarlyStop, View
 from restorekit.engine.feed.batches import Feed
 from restorekit.engine.feed.references import referencer_of
-from restorekit.engine.notices import notice_once
 from restorekit.engine.runtime import Runtime
 from restorekit.engine.step.engine import Engine
 from restorekit.errors import RecipeError
 from restorekit.interface import Batch, SizeRule
+from restorekit.notices import notice_once
 from restorekit.plugin.registry import create
 from restorekit.recipe import Recipe
 from restorekit.recipe.parts import Adapt, Augment

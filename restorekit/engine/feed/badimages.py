@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 
-from restorekit.engine.notices import notice
 from restorekit.errors import DataError
+from restorekit.notices import notice
 
 SHARE = 0.1  # of the images may be bad before even `skip` stops: by then the folder is what is broken
 

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from restorekit.engine.notices import notice
 from restorekit.errors import TrainingError
 from restorekit.files import write_by_name
+from restorekit.notices import notice
 
 _NAME = re.compile(r"step-(\d{9})\.pt")
 KEEP = 2

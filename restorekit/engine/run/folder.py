@@ -12,11 +12,11 @@ import torch
 from filelock import FileLock, Timeout
 from torch import nn
 
-from restorekit.engine.notices import notice
 from restorekit.engine.run.checkpoint import load_checkpoint, remove_leftovers, save_checkpoint, write_atomically
 from restorekit.engine.step.engine import Engine
 from restorekit.errors import TrainingError
 from restorekit.jsonfile import read_table
+from restorekit.notices import notice
 from restorekit.plugin.hooks import check_trackers
 from restorekit.plugin.registry import registry
 from restorekit.recipe import Recipe, to_toml

@@ -9,9 +9,9 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
-from restorekit.engine.notices import notice
 from restorekit.engine.run.checkpoint import write_atomically
 from restorekit.errors import DataError
+from restorekit.notices import notice
 from restorekit.plugin.hooks import Hooks
 
 TRAINING, VALIDATION = "log.csv", "validation.csv"

@@ -12,9 +12,9 @@ from torch import nn
 from restorekit.data.imageset import ImageSet
 from restorekit.data.leaks import find_leaks
 from restorekit.data.pairing import listing
-from restorekit.engine.notices import notice
 from restorekit.engine.step.batchnorm import BATCH_NORMS, SyncedBatchNorm
 from restorekit.errors import DataError, TrainingError
+from restorekit.notices import notice
 from restorekit.recipe import Recipe
 
 if TYPE_CHECKING:

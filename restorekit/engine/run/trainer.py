@@ -14,7 +14,6 @@ from restorekit.engine.feed.badimages import BadImages
 from restorekit.engine.feed.batches import Feed
 from restorekit.engine.feed.order import sample_key
 from restorekit.engine.feed.references import referencer_of
-from restorekit.engine.notices import notice
 from restorekit.engine.run.evaluation import evaluate
 from restorekit.engine.run.fitting import brings_masks, check_crop, check_degraded_first, run_facts
 from restorekit.engine.run.folder import IDENTITY, STATUS, Claim, RunFolder
@@ -37,6 +36,7 @@ from restorekit.engine.step.nonfinite import Trouble
 from restorekit.engine.step.replay import find_culprit
 from restorekit.errors import TrainingError
 from restorekit.interface import SizeRule
+from restorekit.notices import notice
 from restorekit.plugin.hooks import Hooks
 from restorekit.plugin.registry import registry
 from restorekit.recipe import Recipe
@@ -85,7 +85,7 @@ class Trainer:
 
     def _logs(self) -> Logs:
         chosen = self.folder.trackers(self.options.track)
-        hooks = Hooks(registry().manager, chosen, self.folder.path, notice)
+        hooks = Hooks(registry().manager, chosen, self.folder.path)
         return Logs(self.folder.path, hooks, self.recipe.plain(), self.step)
 
     def _open(self, facts: dict[str, Any]) -> None:
