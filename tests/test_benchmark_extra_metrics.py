@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from restorekit.benchmark import extra_metrics as further
-from restorekit.benchmark.extra_metrics import further_metrics
+from restorekit.benchmark.extra_metrics import composed_protocols, further_metrics
 from restorekit.benchmark.foreign import score
 from restorekit.benchmark.runner import run
 from restorekit.benchmark.table import csv_text, further_lines, markdown
@@ -80,6 +80,41 @@ def test_finished_benchmarks_are_measured_without_restoring_again(pairs, levels,
     clean = np.stack([np.asarray(Image.open(pairs / f"set/target/{i:03}.png")) for i in range(3)])
     expected = 2 * np.abs(restored.astype(float) - clean).mean()
     assert row.means["levels (factor=2)"].mean == pytest.approx(expected, rel=1e-5)
+
+
+def scores_in(out):
+    lines = map(json.loads, (out / "results.jsonl").read_text().splitlines())
+    return {(line["model"], line["image"]): line["scores"] for line in lines if line["type"] == "image"}
+
+
+def test_composed_protocols_are_in_every_file(pairs, tmp_path):
+    out, wanted = tmp_path / "out", ["rgb+crop6", "y-matlab+resize32"]
+    ids = {f"{kind}-{protocol}" for protocol in wanted for kind in ("psnr", "ssim")}
+    asked = {"device": "cpu", "precision": "fp32"}
+    for path in (pairs / "set/input").iterdir():  # so that cutting the edge off makes a difference
+        pixels = np.array(Image.open(path))
+        pixels[0] = 255
+        Image.fromarray(pixels).save(path)
+    run("pix2pix-small", pairs / "set", out, **asked, metrics=composed_protocols(wanted))
+    scored = scores_in(out)
+    assert len(scored) == 6
+    for (model, image), scores in scored.items():
+        assert ids < set(scores)
+        if model == "degraded input":
+            shown, clean = (np.asarray(Image.open(pairs / f"set/{k}/{image}.png")) for k in ("input", "target"))
+            parts = [planes[6:-6, 6:-6].astype(float) for planes in (shown, clean)]
+            expected = 10 * np.log10(255**2 / ((parts[0] - parts[1]) ** 2).mean())
+            assert scores["psnr-rgb+crop6"] == pytest.approx(expected)
+            assert scores["psnr-rgb+crop6"] != pytest.approx(scores["psnr-rgb"])
+    for name in ("summary.json", "table.md", "table.csv", "index.html"):
+        assert all(protocol in (out / name).read_text() for protocol in wanted), name
+    # a run that does not ask for them shows none, and keeps what is known
+    again = run("pix2pix-small", pairs / "set", out, **asked)
+    assert again.summary.protocols == ("rgb", "y-matlab", "y-cv2", "qian2018")
+    assert scores_in(out) == scored
+    more = run("pix2pix-small", pairs / "set", out, **asked, metrics=composed_protocols(["rgb+crop2"]))
+    assert more.summary.protocols[4:] == ("rgb+crop2",)
+    assert all("psnr-rgb+crop2" in scores and ids < set(scores) for scores in scores_in(out).values())
 
 
 def test_a_metric_that_cannot_measure_says_so_before_anything_runs(pairs, tmp_path, monkeypatch):

@@ -105,7 +105,9 @@ def run(
     settings = Settings(device, precision, given, budget_seconds, budget_steps, onnx)
     bench = Benchmark(samples, store, settings, progress or Silent())
     rows = bench.rows(chosen)
-    measure(metrics, rows, samples, bench.pictures, bench.progress)
+    if metrics:
+        measure(metrics, rows, samples, bench.pictures, bench.progress)
+        store.add_scores(record for row in rows for record in row.images)
     report = Report.of(samples, rows, bench.pictures, folder, metrics, [in_words(checked(samples.as_set()))])
     report.write(folder)
     return report

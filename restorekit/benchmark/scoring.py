@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from restorekit.benchmark.records import ImageRecord
 from restorekit.metrics.protocols import PROTOCOLS
 from restorekit.metrics.quality import score_image
 
 if TYPE_CHECKING:
     from restorekit.data.sets import RawSample
 
+_USUAL = frozenset(f"{kind}-{protocol}" for protocol in PROTOCOLS for kind in ("psnr", "ssim"))
 HEADLINE = "psnr-rgb"  # gains, tests and the order of worst cases are of this score
 
 
@@ -42,3 +45,8 @@ def score_pixels(restored_HWC: NDArray[Any], sample: RawSample) -> dict[str, flo
         return {}
     with one_thread():
         return score_image(restored_HWC, sample.clean, tuple(PROTOCOLS))
+
+
+def with_usual_scores(record: ImageRecord) -> ImageRecord:
+    """Return a record without the scores of metrics and composed protocols that were asked for once."""
+    return replace(record, scores={name: value for name, value in record.scores.items() if name in _USUAL})

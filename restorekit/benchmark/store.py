@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ from restorekit.benchmark.records import (
     ImageRecord,
     ModelFacts,
     as_values,
+    plain,
     read_cost,
     read_image,
 )
+from restorekit.benchmark.scoring import with_usual_scores
 from restorekit.errors import DataError
 from restorekit.files import write_text
 from restorekit.jsonfile import json_lines
@@ -89,10 +92,10 @@ class Store:
             self._rewrite()
 
     def images(self, model: str, key: str) -> dict[str, ImageRecord]:
-        """Return the finished images of `model` under `key`, by name."""
+        """Return the finished images of `model` under `key`, by name, with the scores that are always measured."""
         found = [line for line in self._lines if (line.get("model"), line.get("key")) == (model, key)]
         records = (read_image(line) for line in found)
-        return {record.image: record for record in records if record is not None}
+        return {record.image: with_usual_scores(record) for record in records if record is not None}
 
     def cost(self, model: str, key: str, height: int, width: int) -> Cost | None:
         """Return the cost of `model` under `key` at one image size, when it was measured."""
@@ -115,6 +118,15 @@ class Store:
         }
         self._drop_same(line)
         self._append(line)
+
+    def add_scores(self, records: Iterable[ImageRecord]) -> None:
+        """Write further scores of images that are in the results already, beside those that they have."""
+        further = {(record.model, record.image): plain(record.scores) for record in records}
+        for line in self._lines:
+            found = further.get((line.get("model"), line.get("image")))  # type: ignore[arg-type]
+            if found and line.get("type") == "image":
+                line["scores"] = {**line["scores"], **found}
+        self._rewrite()
 
     def _drop_same(self, line: dict[str, Any]) -> None:
         """Forget an earlier line of the same image or cost, such as one whose restored picture was deleted."""
