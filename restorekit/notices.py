@@ -24,6 +24,11 @@ def notice(text: str) -> None:
     LOGGER.warning("%s", text)
 
 
+def tell(text: str) -> None:
+    """Say what is worth knowing and no warning: programs show it, elsewhere the logger's level decides."""
+    LOGGER.info("%s", text)
+
+
 @cache
 def notice_once(text: str) -> None:
     """Warn the first time that this process has it."""
@@ -36,7 +41,8 @@ class _Terminal(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line; characters that the stream cannot show are escaped."""
         try:
-            say(f"{record.levelname.capitalize()}: {record.getMessage()}")
+            kind = f"{record.levelname.capitalize()}: " if record.levelno > logging.INFO else ""
+            say(kind + record.getMessage())
         except Exception:
             self.handleError(record)
 
@@ -66,11 +72,13 @@ def on_terminal() -> Iterator[None]:
     if any(isinstance(handler, _Terminal) for handler in LOGGER.handlers):
         yield
         return
-    handler, propagate = _Terminal(), LOGGER.propagate
+    handler, propagate, level = _Terminal(), LOGGER.propagate, LOGGER.level
     LOGGER.addHandler(handler)
     LOGGER.propagate = False
+    LOGGER.setLevel(logging.INFO)
     try:
         yield
     finally:
         LOGGER.removeHandler(handler)
         LOGGER.propagate = propagate
+        LOGGER.setLevel(level)

@@ -22,10 +22,9 @@ from restorekit.benchmark.records import Cost, ImageRecord, ModelFacts, Row, key
 from restorekit.benchmark.report import Report
 from restorekit.benchmark.samples import Samples, first_positions, slug, to_uint8, write_png
 from restorekit.benchmark.scoring import score_pixels
-from restorekit.benchmark.seen import seen_among
+from restorekit.benchmark.seen import conditions, seen_among
 from restorekit.benchmark.settings import Settings
 from restorekit.benchmark.store import Store
-from restorekit.data.checked import checked, in_words
 from restorekit.data.sets import resolve
 from restorekit.errors import ImageError, RestorekitError, UnknownNameError, WeightsError
 from restorekit.plugin.registry import Component, registry
@@ -108,7 +107,7 @@ def run(
     if metrics:
         measure(metrics, rows, samples, bench.pictures, bench.progress)
         store.add_scores(record for row in rows for record in row.images)
-    report = Report.of(samples, rows, bench.pictures, folder, metrics, [in_words(checked(samples.as_set()))])
+    report = Report.of(samples, rows, bench.pictures, folder, metrics, [conditions(samples, given)])
     report.write(folder)
     return report
 

@@ -175,12 +175,13 @@ def _chosen(name: str, split: str | None, broken: list[str]) -> list[ImageSet]:
 
 
 def _check_all(sets: Sequence[ImageSet]) -> list[Any]:
+    from restorekit.data.checked import keep
     from restorekit.data.checks import check_set
 
     length = sum(map(len, sets))
     quiet = not sys.stderr.isatty()
     with click.progressbar(length=length, label="Checking", file=sys.stderr, hidden=quiet) as bar:
-        return [check_set(images, lambda: bar.update(1)) for images in sets]
+        return [keep(images, check_set(images, lambda: bar.update(1))) for images in sets]
 
 
 def _missing(label: str) -> str:

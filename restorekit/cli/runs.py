@@ -28,6 +28,7 @@ class _Facts(BaseModel):
     """What ``run.json`` says."""
 
     data: _Data | None = None
+    checked: str = ""
 
 
 class _Status(BaseModel):
@@ -56,6 +57,7 @@ def _row(run: Path) -> dict[str, Any]:
         "recipe": recipe.name,
         "digest": recipe.digest(),
         "data": facts.data.label if facts.data else "",
+        "checked": facts.checked,
         "step": status.step,
         "steps": recipe.steps,
         "completed": status.completed,
@@ -117,6 +119,8 @@ def show(run: Path, as_json: bool) -> None:
         return
     state = "finished" if row["completed"] else "not finished"
     click.echo(f"{run}: {row['recipe']} on {row['data']}, step {row['step']} of {row['steps']}, {state}")
+    if row["checked"]:
+        click.echo(row["checked"])
     click.echo(f"best: {_best(row)}\n\n{to_toml(recipe)}")
 
 

@@ -17,6 +17,8 @@ from restorekit.paths import chosen_folder
 from restorekit.version import __version__
 
 ENVIRONMENT = "RESTOREKIT_CACHE"
+# What is looked through before something else begins: half a minute of one core, at least a few.
+_MOST, _FEWEST, _PIXELS = 500, 20, 125e6
 
 
 def cache_folder() -> Path:
@@ -31,14 +33,20 @@ def checked(images: ImageSet) -> SetReport:
 
     A cache that cannot be read or written costs the time of the check, and nothing else.
     """
+    report = _known(_place(images))
+    return keep(images, check_set(images)) if report is None else report
+
+
+def keep(images: ImageSet, report: SetReport) -> SetReport:
+    """Keep what `check_set` found in a set, and return it."""
+    _write(_place(images), report)
+    return report
+
+
+def _place(images: ImageSet) -> Path:
     mark = "\n".join((__version__, images.label, images.fingerprint, *images.names))
     key = hashlib.sha256(mark.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-    path = cache_folder() / "checks" / f"{key}.json"
-    report = _known(path)
-    if report is None:
-        report = check_set(images)
-        _keep(path, report)
-    return report
+    return cache_folder() / "checks" / f"{key}.json"
 
 
 def _known(path: Path) -> SetReport | None:
@@ -48,20 +56,38 @@ def _known(path: Path) -> SetReport | None:
         return None
 
 
-def _keep(path: Path, report: SetReport) -> None:
+def _write(path: Path, report: SetReport) -> None:
     with contextlib.suppress(OSError):  # a cache on a full or closed disk: the next time checks again
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(asdict(report)))
 
 
-def in_words(report: SetReport) -> str:
-    """Return the findings in one line."""
+def glimpse(images: ImageSet) -> ImageSet:
+    """Return the set, or of a large one evenly spread samples: as many as are looked through in half a minute."""
+    try:
+        height, width = images.read(0).degraded.shape[:2] if len(images) else (1, 1)
+    except DataError:  # whoever looks through the set reports it
+        height = width = 1
+    most = max(_FEWEST, min(_MOST, int(_PIXELS / (height * width))))
+    if len(images) <= most:
+        return images
+    return images.subset(place * len(images) // most for place in range(most))
+
+
+def in_words(report: SetReport, of: int = 0) -> str:
+    """Return the findings in one line; `of`: how many there are in all, where only some were looked through."""
+    return f"Checked: {findings(report, of)}."
+
+
+def findings(report: SetReport, of: int = 0) -> str:
+    """Return what `in_words` says, to be gone on with."""
+    count = f"{report.count} of {of}" if of > report.count else str(report.count)
     if not report.paired:
-        return f"Checked: {report.count} images, {_count(len(report.unreadable), 'unreadable')}."
+        return f"{count} images, {_count(len(report.unreadable), 'unreadable')}"
     aligned = "all aligned" if not report.misaligned else f"{_names([s.name for s in report.misaligned])} look shifted"
     equal = f", {_names(report.identical)} equal on both sides" if report.identical else ""
     unread = f", {_count(len(report.unreadable), 'unreadable')}" if report.unreadable else ""
-    return f"Checked: {report.count} pairs, {aligned}{equal}{unread}."
+    return f"{count} pairs, {aligned}{equal}{unread}"
 
 
 def _count(count: int, what: str) -> str:

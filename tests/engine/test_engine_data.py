@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +11,13 @@ import numpy as np
 import pytest
 import torch
 
+from restorekit.data import checked as checked_module
+from restorekit.data.checked import glimpse
 from restorekit.data.combine import hold_out, join
 from restorekit.data.crops import CropSource, collate
 from restorekit.data.imageset import RawSample
+from restorekit.data.leaks import perceptual_hash
 from restorekit.data.sets import resolve
-from restorekit.engine.run.precautions import MOST_HASHED
 from restorekit.errors import DataError, ImageError, TrainingError
 from restorekit.interface import SizeRule
 from restorekit.recipe.parts import Data
@@ -133,11 +136,42 @@ def test_leak_into_validation_is_warned_of(lab, tmp_path: Path, caplog):
     assert "look like" not in caplog.text
 
 
-def test_large_sets_are_not_hashed_each_time(lab, tmp_path: Path, caplog):
+def test_data_are_checked_before_training_and_the_run_remembers(lab, tmp_path: Path, caplog, monkeypatch):
+    caplog.set_level("INFO", "restorekit")
+    shifted, raw = 2, lab.images(6)
+
+    def read(index):
+        sample = raw.read(index)
+        return replace(sample, degraded=np.roll(sample.clean, 5, axis=0)) if index == shifted else sample
+
+    images = replace(raw, reader=read, fingerprint="one of them is shifted")
+    lab.train(lab.recipe("remaen"), tmp_path / "run", 1, images=images, validation=lab.images(3, first=4))
+    line = "Checked: 6 pairs, image-2 look shifted; validation: 3 pairs, all aligned, 2 of them trained on."
+    assert line in caplog.text
+    facts = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert facts["checked"] == line
+    assert facts["backgrounds"] == [perceptual_hash(raw.read(index).clean) for index in range(6)]
+    # the second run asks the cache, and one that goes on asks nothing
+    monkeypatch.setattr(checked_module, "check_set", None)
+    lab.train(lab.recipe("remaen"), tmp_path / "other", 1, images=images)
+    assert "Checked: 6 pairs, image-2 look shifted." in caplog.text
+    caplog.clear()
+    lab.train(lab.recipe("remaen"), tmp_path / "other", 2, images=images)
+    assert "Checked" not in caplog.text
+
+
+def test_of_large_sets_evenly_spread_images_are_looked_at(lab, tmp_path: Path, caplog, monkeypatch):
+    caplog.set_level("INFO", "restorekit")
+    monkeypatch.setattr(checked_module, "_MOST", 20)
     images = lab.images(6)
-    many = replace(images, names=tuple(str(i) for i in range(MOST_HASHED)), reader=lambda i: images.read(i % 6))
-    lab.train(lab.recipe("remaen"), tmp_path / "run", 1, images=many, validation=lab.images(2))
-    assert "look like" not in caplog.text
+    many = replace(images, names=tuple(str(i) for i in range(60)), reader=lambda i: images.read(i // 10))
+    assert glimpse(many).names == tuple(str(i) for i in range(0, 60, 3))
+    lab.train(lab.recipe("remaen"), tmp_path / "run", 1, images=many, validation=lab.images(2, first=5))
+    assert "Checked: 20 of 60 pairs, all aligned; validation: 2 pairs, all aligned, 1 of them trained on." in caplog.text
+    large = replace(
+        images, names=tuple(map(str, range(60))), reader=lambda i: RawSample("x", np.zeros((4000, 6000, 3)))
+    )
+    assert len(glimpse(large)) == 20
 
 
 def test_split_batches_of_batch_norm_are_said_so(lab, tmp_path: Path, caplog):

@@ -2,47 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psutil
 from torch import nn
 
+from restorekit.data.checked import checked, findings, glimpse
 from restorekit.data.imageset import ImageSet
-from restorekit.data.leaks import find_leaks
+from restorekit.data.leaks import Leak, close_pairs
 from restorekit.data.pairing import listing
 from restorekit.engine.step.batchnorm import BATCH_NORMS, SyncedBatchNorm
-from restorekit.errors import DataError, TrainingError
+from restorekit.errors import TrainingError
 from restorekit.notices import notice
 from restorekit.recipe import Recipe
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
-MOST_HASHED = 500  # images: some seconds of reading; beyond, `restorekit data check` does it once
+def look_through(images: ImageSet, validation: ImageSet | None) -> tuple[str, list[int]]:
+    """Check what is trained and validated on. Return the findings in one line, and the backgrounds' hashes.
+
+    Of large sets evenly spread images are looked at; what was found is kept by the sets' fingerprints. A validation set
+    whose backgrounds are trained on is a warning.
+    """
+    trained = checked(glimpse(images))
+    said = findings(trained, len(images))
+    if validation is not None:
+        held = checked(glimpse(validation))
+        leaks = close_pairs(list(trained.hashes), list(held.hashes))
+        _warn_of_leaks(leaks, len(validation))
+        count = len({leak.test for leak in leaks})
+        said += f"; validation: {findings(held, len(validation))}, {count or 'none'} of them trained on"
+    return f"Checked: {said}.", [background for _, background in trained.hashes]
 
 
-def _backgrounds(images: ImageSet) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    for index in range(len(images)):
-        try:
-            sample = images.read(index)
-        except DataError:  # reported, with the file's name, by whoever trains or evaluates on it
-            continue
-        yield sample.name, sample.degraded if sample.clean is None else sample.clean
-
-
-def warn_of_leaks(images: ImageSet, validation: ImageSet | None) -> None:
-    """Warn when backgrounds of the validation set are trained on. Large sets are not looked through."""
-    if validation is None or len(images) + len(validation) > MOST_HASHED:
-        return
-    leaks = find_leaks(_backgrounds(images), _backgrounds(validation))
+def _warn_of_leaks(leaks: Sequence[Leak], count: int) -> None:
     if leaks:
         first = leaks[0]
         seen = len({leak.test for leak in leaks})
         notice(
-            f"{seen} of {len(validation)} validation images look like images that are trained on (such as"
+            f"{seen} of {count} validation images look like images that are trained on (such as"
             f" {first.test!r} like {first.train!r}, {first.distance} of 64 bits apart), so that validation will"
             " flatter the model; give another set with --val, or take the doubles out"
         )

@@ -16,14 +16,14 @@ from restorekit.engine.feed.order import sample_key
 from restorekit.engine.feed.references import referencer_of
 from restorekit.engine.run.evaluation import evaluate
 from restorekit.engine.run.fitting import brings_masks, check_crop, check_degraded_first, run_facts
-from restorekit.engine.run.folder import IDENTITY, STATUS, Claim, RunFolder
+from restorekit.engine.run.folder import FACTS, IDENTITY, STATUS, Claim, RunFolder
 from restorekit.engine.run.logs import Logs
 from restorekit.engine.run.options import OnStep, Options, RunResult
 from restorekit.engine.run.pictures import save_curves, save_samples
 from restorekit.engine.run.precautions import (
+    look_through,
     require_memory,
     warn_of_batch,
-    warn_of_leaks,
     warn_of_splitting,
     warn_of_start,
 )
@@ -36,7 +36,7 @@ from restorekit.engine.step.nonfinite import Trouble
 from restorekit.engine.step.replay import find_culprit
 from restorekit.errors import TrainingError
 from restorekit.interface import SizeRule
-from restorekit.notices import notice
+from restorekit.notices import notice, tell
 from restorekit.plugin.hooks import Hooks
 from restorekit.plugin.registry import registry
 from restorekit.recipe import Recipe
@@ -109,10 +109,17 @@ class Trainer:
         if self.step == 0 and self.runtime.main:
             warn_of_batch(self.recipe, images)
             warn_of_splitting(self.recipe, self.engine.task.networks, self.runtime.share.world)
-            warn_of_leaks(images, self.validation)
+            self._look_through(images)
         self.logs = self._logs() if self.runtime.main else None
         trace = self.folder.path / "trace.json"
         self.profiler = Profiler(trace, self.runtime.device) if self._profiled() else None
+
+    def _look_through(self, images: ImageSet) -> None:
+        """Check the sets, say what was found, and keep it beside the other facts of the run."""
+        said, hashes = look_through(images, self.validation)
+        tell(said)
+        facts = self.folder.read_json(FACTS)
+        self.folder.write_json(FACTS, {**facts, "checked": said, "backgrounds": hashes})
 
     def _feed(self, images: ImageSet) -> Feed:
         rule = SizeRule.of(self.engine.generator)
