@@ -167,7 +167,9 @@ def test_of_large_sets_evenly_spread_images_are_looked_at(lab, tmp_path: Path, c
     many = replace(images, names=tuple(str(i) for i in range(60)), reader=lambda i: images.read(i // 10))
     assert glimpse(many).names == tuple(str(i) for i in range(0, 60, 3))
     lab.train(lab.recipe("remaen"), tmp_path / "run", 1, images=many, validation=lab.images(2, first=5))
-    assert "Checked: 20 of 60 pairs, all aligned; validation: 2 pairs, all aligned, 1 of them trained on." in caplog.text
+    assert (
+        "Checked: 20 of 60 pairs, all aligned; validation: 2 pairs, all aligned, 1 of them trained on." in caplog.text
+    )
     large = replace(
         images, names=tuple(map(str, range(60))), reader=lambda i: RawSample("x", np.zeros((4000, 6000, 3)))
     )
