@@ -29,7 +29,7 @@ _MODEL_DEVIATIONS = (
 @hookimpl
 def restorekit_entries() -> list[Entry]:
     """Declare the model and its parts."""
-    return [*_networks(), *_losses(), _model()]
+    return [*_networks(), *_losses(), _stages(), _model()]
 
 
 def _networks() -> list[Entry]:
@@ -84,6 +84,16 @@ def _losses() -> list[Entry]:
             paper=PAPER,
         ),
     ]
+
+
+def _stages() -> Entry:
+    return Entry(
+        name="attngan-stage",
+        kind="procedure",
+        target="restorekit_attngan.stages:Stage",
+        summary="One part of AttentiveGAN learns alone: the attention map, or the autoencoder under a true mask",
+        needs={"clean", "mask"},
+    )
 
 
 def _model() -> Entry:

@@ -49,9 +49,15 @@ class AttentiveGenerator(nn.Module):
         self.autoencoder = ContextualAutoencoder(width)
         self._initialise()
 
-    def forward(self, degraded: Tensor) -> Output:
-        """Restore `degraded`; see the class for shapes."""
-        attention = self.recurrent(degraded)
+    def forward(self, degraded: Tensor, given: Tensor | None = None, *, restoring: bool = True) -> Output:
+        """Restore `degraded`; see the class for shapes.
+
+        `given`: a map [B, 1, H, W] to restore by, in place of the recurrent network's. Without `restoring` only the
+        maps are made, and the image is the one that came.
+        """
+        attention = self.recurrent(degraded) if given is None else (given,)
+        if not restoring:
+            return Output(degraded, {"attention": attention})
         quarter, half, full = self.autoencoder(torch.cat((degraded, attention[-1].to(degraded.dtype)), 1))
         return Output(full, {"attention": attention, "scales": (quarter, half)})
 
