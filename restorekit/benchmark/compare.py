@@ -14,12 +14,12 @@ import numpy as np
 from restorekit.benchmark.intervals import Interval, Values, differences, holm, mean_interval, wilcoxon
 from restorekit.benchmark.records import plain, read_image
 from restorekit.benchmark.runner import DEGRADED
-from restorekit.benchmark.samples import shown
 from restorekit.benchmark.scoring import HEADLINE
 from restorekit.benchmark.store import OUTPUTS, RESULTS
 from restorekit.errors import DataError, UnknownNameError, closest
 from restorekit.files import write_text
 from restorekit.jsonfile import json_lines
+from restorekit.pages import shown
 from restorekit.version import __version__
 
 MOST = 8

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from restorekit.benchmark import document
+from restorekit.benchmark import document, plot
 from restorekit.benchmark.compare import Comparison, Difference, Pair
 from restorekit.benchmark.intervals import Interval
 from restorekit.benchmark.pictures import data_uri
@@ -27,23 +27,21 @@ def page(comparison: Comparison) -> str:
         " 95 %, bootstrap over images; p: Wilcoxon signed-rank, with Holm's correction over all metrics and pairs.",
         [
             *(part for pair in comparison.pairs for part in _pair(pair)),
-            document.slider(sets, "The images that differ most"),
+            document.Slider(sets, "The images that differ most"),
         ],
         sets,
     )
 
 
-def _pair(pair: Pair) -> list[str]:
+def _pair(pair: Pair) -> list[document.Part]:
     first, second = pair.titles
     left_out = f", {pair.left_out} that only one of them has left out" if pair.left_out else ""
-    finite = [d for d in pair.differences if d.metric.startswith("psnr") and math.isfinite(d.gain.low)]
-    bars = document.bars([(d.metric, d.gain, f"{d.gain.mean:+.2f} dB") for d in finite]) if finite else ""
     return [
-        f"<h2>{document.escape(f'First {first}, second {second}')}</h2>",
-        document.lines([f"{len(pair.images)} images{left_out}."]),
-        document.table(f"{first} and {second}", _HEADER, [_row(d, len(pair.images)) for d in pair.differences]),
-        bars,
-        document.listing(
+        document.Heading(f"First {first}, second {second}"),
+        document.Lines([f"{len(pair.images)} images{left_out}."]),
+        document.Table(f"{first} and {second}", _HEADER, [_row(d, len(pair.images)) for d in pair.differences]),
+        *_gains(pair),
+        document.Listing(
             "Differ most",
             "By PSNR, where it was measured: the second minus the first.",
             [f"{name}: {value:+.2f} dB" for name, value in pair.most],
@@ -51,7 +49,17 @@ def _pair(pair: Pair) -> list[str]:
     ]
 
 
-def _row(d: Difference, images: int) -> tuple[str, list[str], list[document.Key]]:
+def _gains(pair: Pair) -> list[document.Chart]:
+    finite = [d for d in pair.differences if d.metric.startswith("psnr") and math.isfinite(d.gain.low)]
+    if not finite:
+        return []
+    figure = plot.gains([plot.Gain(d.metric, d.gain, f"{d.gain.mean:+.2f} dB") for d in finite])
+    first, second = pair.titles
+    label = f"gain of {second} over {first}"
+    return [document.Chart("Second minus first, dB, mean and 95 % interval", label, plot.svg(figure, label))]
+
+
+def _row(d: Difference, images: int) -> document.TableRow:
     digits = 2 if d.metric.startswith("psnr") else 4
 
     def mean(interval: Interval) -> str:
@@ -62,7 +70,7 @@ def _row(d: Difference, images: int) -> tuple[str, list[str], list[document.Key]
     cells = [d.metric, mean(d.first), mean(d.second), mean(d.gain) + bounds, f"{d.median:+.{digits}f}"]
     cells += [f"{d.higher} of {images}", f"{d.p:.2g}", f"{d.adjusted:.2g}"]
     keys: list[document.Key] = [d.metric, d.first.mean, d.second.mean, d.gain.mean, d.median, d.higher, d.p, d.adjusted]
-    return "done", cells, keys
+    return document.TableRow("done", cells, keys)
 
 
 def _sets(pair: Pair) -> list[dict[str, Any]]:

@@ -30,16 +30,16 @@ def page(summary: Summary, samples: Samples, images: ImageOf, seen: Seen = ()) -
         f"restorekit {__version__}. Scores are means of per-image values; each protocol is defined in the"
         " documentation. Intervals: 95 %, bootstrap over images.",
         [
-            document.notes(summary.notes),
-            "<h2>Table</h2>",
-            document.table("table of scores and costs", table.header(summary), _rows(summary)),
-            document.lines(table.conditions(summary)),
-            _gains(summary),
-            _plot(summary),
-            document.slider(sets),
+            document.Notes(summary.notes),
+            document.Heading("Table"),
+            document.Table("table of scores and costs", table.header(summary), _rows(summary)),
+            document.Lines(table.conditions(summary)),
+            *_gains(summary),
+            *_plot(summary),
+            document.Slider(sets),
             _seen(seen),
             _worst(summary, samples, images),
-            document.listing(
+            document.Listing(
                 "Paired tests",
                 f"Wilcoxon signed-rank on {HEADLINE}, Holm over all pairs.",
                 table.tests_lines(summary),
@@ -49,28 +49,30 @@ def page(summary: Summary, samples: Samples, images: ImageOf, seen: Seen = ()) -
     )
 
 
-def _rows(summary: Summary) -> list[tuple[str, list[str], list[document.Key]]]:
+def _rows(summary: Summary) -> list[document.TableRow]:
     rows = []
     for row in summary.rows:
         kinds = [row.row.state.replace(" ", "-")] + (["other"] if row.other_task else [])
-        rows.append((" ".join(kinds), table.cells(row, summary), table.keys(row, summary)))
+        rows.append(document.TableRow(" ".join(kinds), table.cells(row, summary), table.keys(row, summary)))
     return rows
 
 
-def _gains(summary: Summary) -> str:
-    """Return a chart of each model's paired gain and its interval."""
+def _gains(summary: Summary) -> list[document.Chart]:
+    """Return a chart of each model's paired gain and its interval, when there is any."""
     rows = [r for r in summary.rows if HEADLINE in r.gains and math.isfinite(r.gains[HEADLINE].low)]
     if not rows:
-        return ""
-    heading = f"<h2>Gain over the degraded input, dB ({HEADLINE}), mean and 95 % interval</h2>"
-    return heading + document.bars([(row.title, row.gains[HEADLINE], table.gain(row)) for row in rows])
+        return []
+    heading = f"Gain over the degraded input, dB ({HEADLINE}), mean and 95 % interval"
+    figure = plot.gains([plot.Gain(row.title, row.gains[HEADLINE], table.gain(row)) for row in rows])
+    return [document.Chart(heading, "gain over the degraded input", plot.svg(figure, "gain of each model"))]
 
 
-def _plot(summary: Summary) -> str:
+def _plot(summary: Summary) -> list[document.Chart]:
     figure = plot.quality_cost(summary)
     if figure is None:
-        return ""
-    return "<h2>Quality against cost</h2>" + document.scrolling("quality against cost", plot.svg(figure))
+        return []
+    label = "quality against cost"
+    return [document.Chart("Quality against cost", label, plot.svg(figure, label))]
 
 
 def _slider_sets(summary: Summary, samples: Samples, images: ImageOf) -> list[dict[str, Any]]:
@@ -89,29 +91,29 @@ def _slider_sets(summary: Summary, samples: Samples, images: ImageOf) -> list[di
     return sets
 
 
-def _seen(seen: Seen) -> str:
+def _seen(seen: Seen) -> document.Strips:
     figures = [
-        document.strip(
+        document.Strip.of(
             [(tile.title, tile.pixels) for tile in tiles],
             f"{image}, by {metric}: {', '.join(tile.title for tile in tiles)}",
         )
         for metric, image, tiles in seen
     ]
-    return document.strips("What metrics see", "From left to right as named below each row.", figures)
+    return document.Strips("What metrics see", "From left to right as named below each row.", figures)
 
 
-def _worst(summary: Summary, samples: Samples, images: ImageOf) -> str:
+def _worst(summary: Summary, samples: Samples, images: ImageOf) -> document.Strips:
     figures = []
     for row in summary.rows[1:]:
         for name, delta in row.worst:
             figures += _worst_case(row, name, delta, samples, images)
     text = "Each model's smallest gains over the input. From left to right: degraded, restored, clean."
-    return document.strips("Worst cases", text, figures)
+    return document.Strips("Worst cases", text, figures)
 
 
-def _worst_case(row: RowSummary, name: str, delta: float, samples: Samples, images: ImageOf) -> list[str]:
+def _worst_case(row: RowSummary, name: str, delta: float, samples: Samples, images: ImageOf) -> list[document.Strip]:
     restored, sample = images(row.model, name), samples.named(name)
     if restored is None or sample.clean is None:
         return []
     shown = [("degraded", sample.degraded), ("restored", restored), ("clean", sample.clean)]
-    return [document.strip(shown, f"{row.title}, {name}: {delta:+.2f} dB")]
+    return [document.Strip.of(shown, f"{row.title}, {name}: {delta:+.2f} dB")]

@@ -11,8 +11,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from restorekit.benchmark.records import Row
-from restorekit.benchmark.samples import Pixels, Samples, shown
+from restorekit.benchmark.samples import Pixels, Samples
 from restorekit.benchmark.scoring import HEADLINE
+from restorekit.pages import shown
 
 TILE = 400  # width of one picture of a sheet in pixels
 CAPTION = 34

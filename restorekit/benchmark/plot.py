@@ -1,20 +1,25 @@
-"""Charts of a benchmark: quality against cost, as SVG for the page and PNG for anything else."""
+"""Charts of a benchmark: quality against cost, and gains; as SVG for the page and PNG for anything else."""
 
 from __future__ import annotations
 
 import io
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from restorekit.benchmark.samples import shown
+from restorekit.benchmark.intervals import Interval
 from restorekit.benchmark.scoring import HEADLINE
 from restorekit.benchmark.summary import RowSummary, Summary
+from restorekit.pages import shown
 
 if TYPE_CHECKING:
+    from markupsafe import Markup
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _DPI = 130
+_BETTER, _WORSE, _OPEN = "#0b5cad", "#b3261e", "#6b6b6b"
 
 
 def plotted(summary: Summary) -> list[RowSummary]:
@@ -94,12 +99,50 @@ def _degraded_line(axes: Axes, summary: Summary) -> None:
         axes.axhline(interval.mean, color="0.45", linestyle="--", linewidth=1, label="degraded input")
 
 
-def svg(figure: Figure) -> str:
-    """Return the figure as an inline SVG element."""
+@dataclass(frozen=True)
+class Gain:
+    """One line of the chart of gains: its title, the interval in dB, and what is written beside it."""
+
+    title: str
+    interval: Interval
+    text: str
+
+    @property
+    def colour(self) -> str:
+        """Blue for better, red for worse, grey where the interval holds 0."""
+        return _WORSE if self.interval.high < 0 else _BETTER if self.interval.low > 0 else _OPEN
+
+
+def gains(lines: Sequence[Gain]) -> Figure:
+    """Return means and intervals about 0, one below the other in the given order. Finite intervals only."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.6, 0.8 + 0.28 * len(lines)), layout="constrained")
+    axes = figure.add_subplot()
+    axes.axvline(0, color="0.45", linestyle="--", linewidth=1)
+    for place, line in enumerate(lines):
+        i = line.interval
+        errors = [[i.mean - i.low], [i.high - i.mean]]
+        axes.errorbar([i.mean], [place], xerr=errors, fmt="o", markersize=7, capsize=3, color=line.colour)
+        text = axes.text(1.01, place, _label(line.text), transform=axes.get_yaxis_transform(), va="center", fontsize=9)
+        text.set_parse_math(False)
+    axes.set_yticks(range(len(lines)), [_label(line.title) for line in lines], fontsize=9)
+    for label in axes.get_yticklabels():
+        label.set_parse_math(False)
+    axes.set_ylim(len(lines) - 0.5, -0.5)
+    axes.set_xlabel("dB")
+    axes.grid(alpha=0.25, axis="x")
+    return figure
+
+
+def svg(figure: Figure, label: str) -> Markup:
+    """Return the figure as an inline SVG element, which `label` tells of to those who cannot see it."""
+    from markupsafe import Markup
+
     file = io.StringIO()
     figure.savefig(file, format="svg", metadata={"Date": None})
     text = file.getvalue()
-    return text[text.index("<svg") :].replace("<svg", '<svg role="img" aria-label="quality against cost"', 1)
+    return Markup('<svg role="img" aria-label="{}"').format(shown(label)) + Markup(text[text.index("<svg") + 4 :])
 
 
 def png(figure: Figure) -> bytes:

@@ -32,19 +32,9 @@ class Bar:
     """A progress bar on standard error, one line for each model; a context manager."""
 
     def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
-        from rich.progress import Progress as Lines
+        from restorekit.bars import bars
 
-        self.console = Console(stderr=True)
-        columns = (TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn())
-        self._lines = Lines(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=self.console)
+        self._lines = bars()
         self._task: Any = None
 
     def __enter__(self) -> Bar:
@@ -67,6 +57,6 @@ class Bar:
         if state != "done":
             self._lines.stop_task(self._task)
             note = note if note.startswith(state) else f"{state}: {note}"
-            self.console.print(
+            self._lines.console.print(
                 f"  {note}", style="yellow" if state in ("no weights", "not exported") else "red", markup=False
             )

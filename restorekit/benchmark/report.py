@@ -14,11 +14,12 @@ from restorekit.benchmark.extra_metrics import Further
 from restorekit.benchmark.page import ImageOf, Seen, page
 from restorekit.benchmark.pictures import Tile, chosen_images, clean_tile, detail, sheet
 from restorekit.benchmark.records import Row
-from restorekit.benchmark.samples import Samples, shown, slug
+from restorekit.benchmark.samples import Samples, slug
 from restorekit.benchmark.summary import Summary, summarize, summary_values
 from restorekit.benchmark.views import seen
 from restorekit.errors import DataError
 from restorekit.files import write_file, write_text
+from restorekit.pages import shown
 
 SHEETS = 4
 

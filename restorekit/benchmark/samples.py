@@ -34,11 +34,6 @@ def partial_label(label: str, used: int, available: int) -> str:
     return f"{_PART.sub('', label)}({used}/{total})"
 
 
-def shown(text: str) -> str:
-    """Return `text` with a replacement character for what no encoding can write, as in names that are no UTF-8."""
-    return re.sub("[\ud800-\udfff]", "\ufffd", text)
-
-
 def slug(label: str) -> str:
     """Return `label` as a part of a file name."""
     return re.sub(r"[^\w.@-]+", "-", label).strip("-") or "set"

@@ -8,16 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
 
+from restorekit.bars import bars
 from restorekit.data.sets import ImageSet
 from restorekit.processes import is_first_process
 from restorekit.recipe import Recipe
@@ -49,8 +41,7 @@ def training_progress(
     if not sys.stderr.isatty():
         yield print_values
         return
-    columns = (BarColumn(), MofNCompleteColumn(), TaskProgressColumn(show_speed=True), TimeRemainingColumn())
-    with Progress(TextColumn("{task.description}"), *columns, console=Console(stderr=True)) as bar:
+    with bars(speed=True) as bar:
         task = bar.add_task(recipe.name, total=recipe.steps)
 
         def on_step(step: int, values: dict[str, float]) -> None:

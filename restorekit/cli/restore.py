@@ -238,16 +238,9 @@ def _tell_left_out(others: LeftOut) -> None:
 
 def _with_bar(jobs: list[Job], rank: int, work: Callable[[JobTick, FrameTick], Report]) -> Report:
     """Run `work` under a progress bar on stderr, with a second one for a clip's frames; only process 0 shows them."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from restorekit.bars import bars
 
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}", markup=False),
-    )
-    with Progress(*columns, console=Console(stderr=True), disable=rank > 0) as bar:
+    with bars(hidden=rank > 0) as bar:
         files = bar.add_task("", total=len(jobs), completed=sum(job.done for job in jobs))
         clip = bar.add_task("", visible=False)
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import base64
-import html
 import io
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
-from string import Template
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -19,6 +17,7 @@ from PIL import Image
 from restorekit.data.images import Picture, read_picture
 from restorekit.errors import DataError, ImageError
 from restorekit.files import explained, write_text
+from restorekit.pages import render
 
 if TYPE_CHECKING:
     from restorekit.restoring.planning import Job
@@ -101,27 +100,24 @@ def _jpeg(image: Image.Image) -> bytes:
 
 
 def _page(pairs: Sequence[_Pair], compared: int, folder: Path) -> str:
-    template = Template((files("restorekit.restoring") / "preview.html").read_text(encoding="utf-8"))
-    shown = f"{compared} picture{'' if compared == 1 else 's'}."
+    summary = f"{compared} picture{'' if compared == 1 else 's'}."
     if compared > len(pairs):
-        shown = f"{compared} pictures, of which the {len(pairs)} most changed are shown."
-    figures = "\n".join(_figure(pair, folder) for pair in pairs)
-    return template.substitute(title="Restored pictures: before and after", summary=shown, figures=figures)
+        summary = f"{compared} pictures, of which the {len(pairs)} most changed are shown."
+    figures = [_figure(pair, folder) for pair in pairs]
+    title = "Restored pictures: before and after"
+    return render("restorekit.restoring", "preview.html", title=title, summary=summary, figures=figures)
 
 
-def _figure(pair: _Pair, folder: Path) -> str:
+def _figure(pair: _Pair, folder: Path) -> dict[str, str | int | float]:
+    """Return what the template shows of one picture; the address leads to the result."""
     target = pair.job.target
     inner = target.relative_to(folder) if target.is_relative_to(folder) else target
-    name = html.escape(str(inner))
-    width, height = pair.size
-    size = f'width="{width}" height="{height}" loading="lazy"'
-    before, after = (base64.b64encode(data).decode() for data in (pair.before, pair.after))
-    return (
-        '<figure><div class="pair">'
-        f'<img {size} alt="{name} before" src="data:image/jpeg;base64,{before}">'
-        f'<img class="after" {size} alt="{name} after" src="data:image/jpeg;base64,{after}">'
-        '<div class="bar"></div>'
-        f'<input type="range" min="0" max="100" value="50" aria-label="{name}: before and after"></div>'
-        f'<figcaption><a href="{html.escape(quote(inner.as_posix()))}">{name}</a>'
-        f" <span>changed by {pair.change:.1f} of 255 levels on average</span></figcaption></figure>"
-    )
+    return {
+        "name": str(inner),
+        "address": quote(os.fsencode(inner.as_posix())),
+        "width": pair.size[0],
+        "height": pair.size[1],
+        "before": base64.b64encode(pair.before).decode(),
+        "after": base64.b64encode(pair.after).decode(),
+        "change": pair.change,
+    }
