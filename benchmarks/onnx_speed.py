@@ -21,6 +21,7 @@ import restorekit
 from restorekit.data.sets import resolve
 from restorekit.export import export_onnx
 from restorekit.padding import pad_to_rule
+from restorekit.pixels import to_image
 from restorekit.restoring import Restorer
 from restorekit.runtime.network import OnnxNetwork
 
@@ -63,7 +64,7 @@ def main(models: str, threads: int, repeats: int, images: str) -> None:
     """Print a table."""
     torch.set_num_threads(threads)
     pixels = np.ascontiguousarray(resolve(images).read(0).degraded[:192, :256])
-    image = torch.from_numpy(pixels).movedim(-1, 0)[None] / 255
+    image = to_image(pixels)
     click.echo(f"{image.shape[-1]}x{image.shape[-2]} pixels, {threads} thread(s)\n")
     click.echo("| model | way | seconds | agreement with torch fp32 |\n| --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as folder:

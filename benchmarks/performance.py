@@ -39,6 +39,7 @@ from restorekit.interface import Batch, Output, SizeRule
 from restorekit.metrics.quality import PSNR
 from restorekit.networks import build_generator
 from restorekit.padding import pad_to_rule
+from restorekit.pixels import to_image
 from restorekit.plugin.registry import registry
 from restorekit.recipe import Recipe, apply_overrides
 from restorekit.recipe.check import model_recipe
@@ -182,7 +183,7 @@ def quality(name: str, device: torch.device, precision: str, images: str, count:
     scores: list[tuple[float, float]] = []
     for index in range(0, len(pairs), max(1, len(pairs) // count))[:count]:
         sample = pairs.read(index)
-        clean, degraded = (torch.tensor(p).movedim(-1, 0)[None] / 255 for p in (sample.clean, sample.degraded))
+        clean, degraded = (to_image(p) for p in (sample.clean, sample.degraded))
         one, other = (float(measured(r.restore_tensor(degraded), clean)) for r in (exact, fast))
         scores.append((one, other))
     return {

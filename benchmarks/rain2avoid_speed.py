@@ -28,6 +28,8 @@ from restorekit_rain2avoid.nss import candidate_bands, draw
 from restorekit_rain2avoid.priors import LDGP
 from torch import Tensor
 
+from restorekit.pixels import unit
+
 AUTHORS_SECONDS = {"mask": 0.446, "references": 61.7}
 AUTHORS_GFLOPS = 207.0
 REQUIRED = {"mask": 20.0, "references": 200.0}
@@ -63,7 +65,7 @@ def read_images(folder: Path, size: tuple[int, int] = (480, 320)) -> list[Tensor
 
 def mask_of(image: Tensor) -> Tensor:
     """Return the graded prior, uint8 [H, W]."""
-    return LDGP().graded(image[None].float() / 255)[0, 0]
+    return LDGP().graded(unit(image[None]))[0, 0]
 
 
 def references_of(image: Tensor, prior: Tensor) -> Tensor:

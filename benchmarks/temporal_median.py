@@ -25,8 +25,8 @@ from scipy import ndimage
 
 import restorekit
 from restorekit.data.synthesis.render import render
+from restorekit.pixels import Pixels
 
-Pixels = NDArray[np.uint8]
 Floats = NDArray[np.floating]
 WIDTH, HEIGHT, FRAMES, STRIDE = 320, 240, 21, 3
 LEFT, TOP, DROPS = 150, 80, 7

@@ -27,6 +27,7 @@ MODULES = (
     "restorekit.testing",
     "restorekit.errors",
     "restorekit.keyed",
+    "restorekit.pixels",
     "restorekit.networks",
     "restorekit.data.tasks",
 )

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from restorekit.benchmark.pictures import data_uri
-from restorekit.benchmark.samples import Pixels
 from restorekit.pages import render
+from restorekit.pixels import Pixels
 
 THUMBNAIL = 300
 

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from restorekit.benchmark.progress import Progress
 from restorekit.benchmark.records import Row
-from restorekit.benchmark.samples import Pixels, Samples
+from restorekit.benchmark.samples import Samples
 from restorekit.errors import PluginError, RecipeError, RestorekitError
+from restorekit.pixels import Pixels, to_image, to_pixels
 from restorekit.plugin.registry import create
 from restorekit.recipe.overrides import parse_assignment
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from restorekit.interface import Metric
 
 
@@ -42,11 +41,9 @@ class Further:
 
     def picture(self, image_HWC: Pixels) -> Pixels:
         """Return what the metric sees in an 8-bit image, as one. Raises `PluginError` when it cannot draw it."""
-        import numpy as np
-
         try:
-            drawn = self.metric.seen(_planes(image_HWC))  # type: ignore[attr-defined]
-            return np.ascontiguousarray((drawn[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy())
+            drawn = self.metric.seen(to_image(image_HWC))  # type: ignore[attr-defined]
+            return to_pixels(drawn[0])
         except RestorekitError:
             raise
         except Exception as error:  # a plugin may raise anything
@@ -60,7 +57,7 @@ class Further:
 
         try:
             with torch.no_grad():
-                value = self.metric(_planes(restored_HWC), _planes(clean_HWC))
+                value = self.metric(to_image(restored_HWC), to_image(clean_HWC))
             return float(value.reshape(1)[0])
         except RestorekitError:
             raise
@@ -118,12 +115,6 @@ def _built(name: str, settings: Mapping[str, Any]) -> Metric:
 def _id(name: str, settings: Mapping[str, Any]) -> str:
     given = ", ".join(f"{key}={value}" for key, value in settings.items())
     return f"{name} ({given})" if given else name
-
-
-def _planes(pixels_HWC: Pixels) -> Tensor:
-    import torch
-
-    return torch.tensor(pixels_HWC).movedim(-1, 0)[None].float() / 255
 
 
 def try_out(metrics: Iterable[Further], samples: Samples) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 
 from restorekit.benchmark import document, plot, table
 from restorekit.benchmark.pictures import Tile, chosen_images, data_uri, detail
-from restorekit.benchmark.samples import Pixels, Samples
+from restorekit.benchmark.samples import Samples
 from restorekit.benchmark.scoring import HEADLINE
 from restorekit.benchmark.summary import RowSummary, Summary
+from restorekit.pixels import Pixels
 from restorekit.version import __version__
 
 ImageOf = Callable[[str, str], "Pixels | None"]

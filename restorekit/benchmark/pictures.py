@@ -11,9 +11,10 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from restorekit.benchmark.records import Row
-from restorekit.benchmark.samples import Pixels, Samples
+from restorekit.benchmark.samples import Samples
 from restorekit.benchmark.scoring import HEADLINE
 from restorekit.pages import shown
+from restorekit.pixels import Pixels
 
 TILE = 400  # width of one picture of a sheet in pixels
 CAPTION = 34

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +20,14 @@ from restorekit.benchmark.extra_metrics import Further, measure, try_out
 from restorekit.benchmark.progress import Progress, Silent
 from restorekit.benchmark.records import Cost, ImageRecord, ModelFacts, Row, key_of
 from restorekit.benchmark.report import Report
-from restorekit.benchmark.samples import Samples, first_positions, slug, to_uint8, write_png
+from restorekit.benchmark.samples import Samples, first_positions, slug, write_png
 from restorekit.benchmark.scoring import score_pixels
 from restorekit.benchmark.seen import conditions, seen_among
 from restorekit.benchmark.settings import Settings
 from restorekit.benchmark.store import Store
 from restorekit.data.sets import resolve
 from restorekit.errors import ImageError, RestorekitError, UnknownNameError, WeightsError
+from restorekit.pixels import Pixels, to_image, whole
 from restorekit.plugin.registry import Component, registry
 from restorekit.version import __version__
 
@@ -319,7 +320,7 @@ class ModelRun:
         height, width = sample.degraded.shape[:2]
         self.row.cost = self.bench.store.cost(self.model, self.key, height, width)
         if self.row.cost is None:
-            self.row.cost = self.measure(_tensor(sample.degraded, self.restorer.device))
+            self.row.cost = self.measure(to_image(sample.degraded, self.restorer.device))
             self.bench.store.add(self.row.cost, self.row.facts, self.key)
 
     def _adaptive_cost(self) -> None:
@@ -361,7 +362,7 @@ class ModelRun:
 
     def _restore(self, sample: RawSample) -> Callable[[], ImageRecord]:
         """Restore one image and return what is left to do: keep its picture and score it."""
-        image = _tensor(sample.degraded, self.restorer.device)
+        image = to_image(sample.degraded, self.restorer.device)
         unlearned = self._unlearned()
         start = time.perf_counter()
         if self.row.facts.adaptive and self.growth is None:
@@ -382,7 +383,7 @@ class ModelRun:
     def _finish(
         self, sample: RawSample, restored_HWC: NDArray[np.float32], seconds: float, learned: bool
     ) -> ImageRecord:
-        write_png(self.bench.store.output(self.model, sample.name), to_uint8(restored_HWC))
+        write_png(self.bench.store.output(self.model, sample.name), cast(Pixels, whole(restored_HWC)))
         return replace(_record(self.model, sample, score_pixels(restored_HWC, sample), seconds), learned=learned)
 
     def _keep(self, record: ImageRecord) -> None:
@@ -396,11 +397,3 @@ def _single_threaded() -> None:
     import torch
 
     torch.set_num_threads(1)
-
-
-def _tensor(pixels_HWC: NDArray[np.uint8], device: Any) -> Tensor:
-    """Return 8-bit pixels as [1, 3, H, W] float32 in [0, 1] on `device`."""
-    import torch
-
-    planes = np.ascontiguousarray(pixels_HWC.transpose(2, 0, 1)[None], dtype=np.float32)
-    return torch.from_numpy(planes).div_(255).to(device)

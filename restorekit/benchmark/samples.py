@@ -8,15 +8,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from restorekit.errors import DataError, ImageError
+from restorekit.pixels import Pixels
 
 if TYPE_CHECKING:
     from restorekit.data.sets import ImageSet, RawSample
 
-Pixels = NDArray[np.uint8]
 
 CACHE_BYTES = 512 * 2**20
 _PART = re.compile(r"\((\d+)/(\d+)\)$")
@@ -95,12 +92,6 @@ def first_positions(image_set: ImageSet, limit: int | None) -> list[int]:
     if limit is not None and limit < 1:
         raise DataError(f"limit {limit} leaves no images; give 1 or more")
     return list(range(len(image_set)))[:limit]
-
-
-def to_uint8(image_HWC: NDArray[np.float32]) -> Pixels:
-    """Return an image in [0, 1] as 8 bit, rounded half up as the scores do."""
-    rounded = np.floor(image_HWC.astype(np.float64).clip(0, 1) * 255 + 0.5)
-    return rounded.astype(np.uint8)
 
 
 def write_png(path: Path, pixels: Pixels) -> None:

@@ -8,11 +8,12 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from restorekit.benchmark.samples import Pixels, Samples
+from restorekit.benchmark.samples import Samples
 from restorekit.data.checked import checked, findings
 from restorekit.data.leaks import DISTANCE, close_pairs, perceptual_hash
 from restorekit.errors import DataError
 from restorekit.jsonfile import read_table
+from restorekit.pixels import Pixels
 
 
 class _Run(BaseModel):

@@ -14,6 +14,7 @@ from restorekit.data.synthesis import add_drops, scenes, synthesize
 from restorekit.data.synthesis.defocus import defocus
 from restorekit.interface import Batch
 from restorekit.keyed import uniform
+from restorekit.pixels import unit
 from restorekit.recipe.parts import Augment, Data
 
 # one stream of random numbers for each decision
@@ -26,7 +27,7 @@ def to_float(batch: Batch) -> Batch:
     for name in ("degraded", "clean", "references"):
         value = getattr(batch, name)
         if value is not None:
-            changes[name] = value.float() / 255
+            changes[name] = unit(value)
     if batch.mask is not None:
         changes["mask"] = (batch.mask > 0).float()
     return batch.replace(**changes)

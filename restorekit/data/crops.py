@@ -8,16 +8,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from restorekit.data.sets import ImageSet, RawSample
 from restorekit.errors import DataError
 from restorekit.interface import Batch, SizeRule
+from restorekit.pixels import Pixels
 from restorekit.recipe.parts import Data
 
-Pixels = NDArray[np.uint8]
 # image HWC uint8, its index -> plausible clean images KHWC uint8
 Referencer = Callable[[Pixels, int], Pixels]
 _MOST_MIRRORED = 4  # sides of the image in a crop; far more would take all memory, and show nothing new

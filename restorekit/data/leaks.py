@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from restorekit.data.imageset import ImageSet
+from restorekit.pixels import luma
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,12 +32,10 @@ class Leak(NamedTuple):
     distance: int
 
 
-def luma(image: NDArray[np.uint8]) -> NDArray[np.float64]:
+def grey(image: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Return the full-range BT.601 luma [H, W] in [0, 255] of an RGB uint8 image [H, W, 3]."""
-    import numpy as np
-
-    weighted: NDArray[np.float64] = image.astype(np.float64) @ np.array([0.299, 0.587, 0.114])
-    return weighted
+    red, green, blue = image.astype("float64").transpose(2, 0, 1)
+    return luma(red, green, blue)
 
 
 def perceptual_hash(image: NDArray[np.uint8]) -> int:
@@ -101,8 +100,8 @@ def alignment(degraded: NDArray[np.uint8], clean: NDArray[np.uint8]) -> tuple[in
     window = np.outer(np.hanning(height), np.hanning(width))
 
     def spectrum(image: NDArray[np.uint8]) -> NDArray[np.complex128]:
-        grey = luma(image)
-        result: NDArray[np.complex128] = rfft2((grey - grey.mean()) * window)
+        lumas = grey(image)
+        result: NDArray[np.complex128] = rfft2((lumas - lumas.mean()) * window)
         return result
 
     cross = spectrum(degraded) * np.conj(spectrum(clean))

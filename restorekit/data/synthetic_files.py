@@ -15,10 +15,11 @@ from restorekit.data.crops import resized
 from restorekit.data.images.writing import atomic_write
 from restorekit.data.imageset import ImageSet, RawSample
 from restorekit.data.synthesis import check_preset
-from restorekit.data.synthesis.render import Pixels, render
+from restorekit.data.synthesis.render import render
 from restorekit.errors import DataError
 from restorekit.files import explained, make_folder
 from restorekit.leftovers import held, remove_stale_folders
+from restorekit.pixels import Pixels
 
 FOLDERS = ("degraded", "clean", "mask")
 _KEYS = 1_000_003  # keys of one seed lie apart from those of the next

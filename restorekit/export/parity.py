@@ -6,9 +6,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from restorekit.data.imageset import ImageSet
@@ -17,7 +15,8 @@ from restorekit.errors import RestorekitError
 from restorekit.interface import Output, SizeRule
 from restorekit.metrics.quality import PSNR
 from restorekit.padding import pad_to_rule
-from restorekit.runtime.network import OnnxNetwork, Planes
+from restorekit.pixels import Pixels, Planes, to_image, to_levels, unit
+from restorekit.runtime.network import OnnxNetwork
 
 TOLERANCE = 1e-4
 _SHAPES = ((1, 64, 64), (2, 96, 160), (1, 211, 137))  # batch, height, width before they are padded
@@ -80,27 +79,30 @@ class Samples:
     @property
     def calibrating(self) -> list[Planes]:
         """The degraded images to calibrate with, [1, 3, H, W]."""
-        return [pad_to_rule(_planes(s.degraded), self.rule)[0].numpy() for s in self.samples[::2]]
+        return [pad_to_rule(_image(s.degraded), self.rule)[0].numpy() for s in self.samples[::2]]
 
     def cost(self, plain: OnnxNetwork, small: OnnxNetwork, calibrated: int) -> Cost:
         """Measure `small` against `plain`."""
         psnr, used = PSNR("rgb"), self.samples[1::2] or self.samples
         rows: list[Sequence[float]] = []
         for sample in used:
-            degraded = _planes(sample.degraded)
+            degraded = _image(sample.degraded)
             one, other = (_restored(network, degraded, self.rule) for network in (plain, small))
             pairs = [(other, one)]
             if sample.clean is not None:
-                pairs += [(one, _planes(sample.clean)), (other, _planes(sample.clean))]
+                pairs += [
+                    (one, _image(sample.clean)),
+                    (other, _image(sample.clean)),
+                ]
             rows.append([float(psnr(restored, clean)) for restored, clean in pairs])
         means = [statistics.fmean(column) for column in zip(*rows, strict=True)]
         return Cost(f"{len(used)} of {self.label}", calibrated, *means)
 
 
-def _planes(pixels: NDArray[np.uint8]) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(pixels[:_CROP, :_CROP])).movedim(-1, 0)[None] / 255
+def _image(pixels: Pixels) -> Tensor:
+    return to_image(pixels[:_CROP, :_CROP])
 
 
 def _restored(network: OnnxNetwork, degraded: Tensor, rule: SizeRule) -> Tensor:
     padded, crop = pad_to_rule(degraded, rule)
-    return crop(torch.from_numpy(network(padded.numpy()))).mul(255).round().div(255)
+    return unit(to_levels(crop(torch.from_numpy(network(padded.numpy())))))

@@ -9,12 +9,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from restorekit.pixels import Planes
 from restorekit.runtime.facts import INPUT
 
-Planes = NDArray[np.float32]
 # A convolution from or to this few channels carries the image itself, or gates, and has few operations: in 8 bits
 # AttentiveGAN's result was 31.7 dB away from the one in float32, with these in float32 36.5.
 _THIN = 4

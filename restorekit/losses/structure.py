@@ -9,6 +9,7 @@ from restorekit.errors import RecipeError
 from restorekit.interface import LossInput
 from restorekit.losses._inputs import clean_of
 from restorekit.metrics.structural import ssim_map, window_weights
+from restorekit.pixels import luma
 
 
 class SSIMLoss(nn.Module):
@@ -33,9 +34,9 @@ class SSIMLoss(nn.Module):
 
 
 def grey(image_BCHW: Tensor) -> Tensor:
-    """Return BT.601 luma 0.299 R + 0.587 G + 0.114 B, [B, 1, H, W]."""
+    """Return BT.601 luma, [B, 1, H, W]."""
     red, green, blue = image_BCHW[:, 0:1], image_BCHW[:, 1:2], image_BCHW[:, 2:3]
-    return 0.299 * red + 0.587 * green + 0.114 * blue
+    return luma(red, green, blue)
 
 
 def laplacian(image_B1HW: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from restorekit.backbones.lpips_network import build_lpips, check_size
 from restorekit.backbones.pretrained import FrozenHolder
 from restorekit.errors import ImageError
 from restorekit.metrics.protocols import levels
+from restorekit.pixels import unit
 
 
 class LPIPS(FrozenHolder):
@@ -35,6 +36,6 @@ class LPIPS(FrozenHolder):
             raise ImageError(f"cannot compare images of shapes {tuple(restored.shape)} and {tuple(clean.shape)}")
         check_size(clean, self.net)
         self.to(device=clean.device)
-        first, second = (levels(image).float().to(clean.device) / 255 for image in (restored, clean))
+        first, second = (unit(levels(image)).to(clean.device) for image in (restored, clean))
         distance: Tensor = self.network(first, second, normalize=True)
         return distance.flatten().cpu().double()

@@ -28,6 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from restorekit.errors import UnknownNameError, closest
+from restorekit.pixels import luma, whole_levels
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def levels(image: Tensor, truncate: bool = False) -> Tensor:
         return image.double()
     if truncate:
         return (image.float().clamp(0, 1) * 255).floor().double()
-    return (image.double().clamp(0, 1) * 255 + 0.5).floor()
+    return whole_levels(image)
 
 
 def planes(levels_BCHW: Tensor, protocol: Protocol) -> Tensor:
@@ -131,4 +132,4 @@ def planes(levels_BCHW: Tensor, protocol: Protocol) -> Tensor:
         return 16 + (65.481 * red + 128.553 * green + 24.966 * blue) / 255
     if protocol.whole_luma:  # in thousandths, so that exact halves are exact
         return ((299 * red + 587 * green + 114 * blue + 500) / 1000).floor()
-    return 0.299 * red + 0.587 * green + 0.114 * blue
+    return luma(red, green, blue)

@@ -14,10 +14,9 @@ from torch import Tensor
 
 from restorekit.data.images import Picture, picture_of, pil_of
 from restorekit.errors import ImageError
+from restorekit.pixels import luma, pixels_of, planes_of, to_levels, unit
 
 Rebuild = Callable[[Tensor], Any]
-# Red, green and blue to grey: luma of ITU-R BT.601, as `Picture` has it.
-_LUMA = torch.tensor([0.299, 0.587, 0.114])
 # Resampling overshoots and rounding errs by this much; more is taken for another range, such as [-1, 1] or
 # [0, 255].
 _SLACK = 1e-3
@@ -101,20 +100,18 @@ def _planes(image: NDArray[Any]) -> tuple[Tensor, Rebuild, bool]:
     """Take [H, W, C] apart: uint8 and uint16 by their full range, floats as they are; of either byte order."""
     count, kind = image.shape[2], image.dtype.newbyteorder("=")
     colours = 3 if count >= 3 else 1
-    if kind in (np.uint8, np.uint16):
-        top = float(np.iinfo(kind).max)
-    elif kind in (np.float16, np.float32, np.float64):
-        top = 1.0
-    else:
+    is_whole = kind in (np.uint8, np.uint16)
+    if not is_whole and kind not in (np.float16, np.float32, np.float64):
         raise ImageError(f"array: type {image.dtype} is not supported; use uint8, uint16, or floats in [0, 1]")
-    planes = np.ascontiguousarray(image[..., :colours].transpose(2, 0, 1)[None], dtype=np.float32)
-    tensor = torch.from_numpy(planes / np.float32(top)).expand(1, 3, -1, -1)
+    seen = image[..., :colours]
+    planes = planes_of(seen) if is_whole else np.array(seen.transpose(2, 0, 1), np.float32, order="C")
+    tensor = torch.from_numpy(planes)[None].expand(1, 3, -1, -1)
     check_image(tensor, "array")
 
     def rebuild(restored: Tensor) -> NDArray[Any]:
-        values = _colours(restored, colours)[0].permute(1, 2, 0).cpu().numpy() * np.float32(top)
+        values = _colours(restored, colours)[0].cpu().numpy()
         result = image.copy()
-        result[..., :colours] = np.rint(values) if top > 1 else values
+        result[..., :colours] = pixels_of(values, kind) if is_whole else values.transpose(1, 2, 0)
         return result
 
     return tensor, rebuild, image.dtype != np.uint8
@@ -131,15 +128,16 @@ def _tensor(image: Tensor) -> tuple[Tensor, Rebuild, bool]:
     if not (image.is_floating_point() or image.dtype == torch.uint8):
         raise ImageError(f"tensor: type {image.dtype} is not supported; use uint8, or floats in [0, 1]")
     colours = 3 if image.shape[-3] >= 3 else 1
-    top = 255.0 if image.dtype == torch.uint8 else 1.0
+    is_whole = image.dtype == torch.uint8
     batch = image if image.ndim == 4 else image[None]
-    planes = batch[:, :colours].float().div(top).expand(-1, 3, -1, -1)
+    seen = batch[:, :colours]
+    planes = (unit(seen) if is_whole else seen.float()).expand(-1, 3, -1, -1)
     check_image(planes, "tensor")
 
     def rebuild(restored: Tensor) -> Tensor:
-        values = _colours(restored, colours).mul(top).to(image.device)
+        values = _colours(restored, colours)
         result = batch.detach().clone()
-        result[:, :colours] = values.round() if top > 1 else values
+        result[:, :colours] = to_levels(values) if is_whole else values
         return result.reshape(image.shape)
 
     return planes, rebuild, image.dtype != torch.uint8
@@ -149,4 +147,4 @@ def _colours(restored: Tensor, count: int) -> Tensor:
     """Return [B, count, H, W] of restored RGB: as it is, or its luma."""
     if count == 3:
         return restored
-    return (restored * _LUMA.to(restored.device)[:, None, None]).sum(dim=1, keepdim=True)
+    return luma(restored[:, 0:1], restored[:, 1:2], restored[:, 2:3])

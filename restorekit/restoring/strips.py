@@ -12,14 +12,14 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from restorekit.data.images.picture import Picture, Pixels, pixels_of, planes_of
+from restorekit.data.images.picture import Picture, Pixels, coloured
 from restorekit.errors import RestorekitError
+from restorekit.pixels import Planes, planes_of
 from restorekit.restoring.spans import Span, Tiling
 
 LARGE = 16_000_000
 """Pixels from which on a picture is restored by strips, and is alone in memory."""
 
-Planes = NDArray[np.float32]
 RunPlanes = Callable[[Planes], Planes]
 """[1, 3, H, W] float32 in [0, 1], of a size that the network takes -> the same shape."""
 
@@ -38,7 +38,7 @@ def restore_strips(fn: RunPlanes, picture: Picture, tiling: Tiling) -> Picture:
                 "the network gave values that are not finite; try --precision fp32, and if that does not help, other"
                 " weights"
             )
-        result[start : start + planes.shape[1]] = pixels_of(planes, result.dtype, picture.grey)
+        result[start : start + planes.shape[1]] = coloured(planes, result.dtype, picture.grey)
     return replace(picture, pixels=result)
 
 
@@ -71,7 +71,7 @@ def _add_tile(fn: RunPlanes, pixels: Pixels, row: Span, column: Span, strip: Pla
 
 
 def _tile(pixels: Pixels, row: Span, column: Span) -> Planes:
-    return planes_of(pixels[_mirrored(row, pixels.shape[0])[:, None], _mirrored(column, pixels.shape[1])])
+    return planes_of(pixels[_mirrored(row, pixels.shape[0])[:, None], _mirrored(column, pixels.shape[1])])[None]
 
 
 def _mirrored(span: Span, size: int) -> NDArray[np.int64]:

@@ -5,13 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from restorekit.errors import RestorekitError, WeightsError
+from restorekit.pixels import Planes
 from restorekit.runtime.facts import INPUT, OUTPUT, Facts
 
-Planes = NDArray[np.float32]
 # What restoring prefers, in this order, among what the installed onnxruntime offers.
 _PROVIDERS = {"cuda": "CUDAExecutionProvider", "cpu": "CPUExecutionProvider"}
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from restorekit.data.images import Picture
+from restorekit.pixels import Whole, pixels_of, planes_of
 
 LONGEST_SIDE = 4096
 THUMBNAIL = 240
-_PAPER = 255
 
 
 def write_preview(picture: Picture, path: Path, longest: int = LONGEST_SIDE, quality: int = 90) -> None:
@@ -21,9 +20,9 @@ def write_preview(picture: Picture, path: Path, longest: int = LONGEST_SIDE, qua
     image.save(path, "JPEG", quality=quality, icc_profile=picture.icc if not picture.grey else None)
 
 
-def _opaque(picture: Picture) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def _opaque(picture: Picture) -> Whole:
+    """Return 8-bit pixels on white."""
     if picture.alpha is None:
         return picture.pixels
-    alpha = picture.alpha[..., None].astype(np.float32) / 255
-    levels = picture.pixels * alpha + _PAPER * (1 - alpha)
-    return (levels + 0.5).astype(np.uint8)
+    alpha, planes = planes_of(picture.alpha[..., None]), planes_of(picture.pixels)
+    return pixels_of(planes * alpha + (1 - alpha))

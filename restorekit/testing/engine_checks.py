@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
-import torch
 from torch import Tensor, nn
 
 from restorekit.data.imageset import ImageSet, RawSample
@@ -16,6 +15,7 @@ from restorekit.engine import Options, train
 from restorekit.engine.step.task import make_task
 from restorekit.interface import SizeRule
 from restorekit.networks import build_generator
+from restorekit.pixels import to_pixels
 from restorekit.plugin.registry import registry
 from restorekit.recipe import Recipe
 from restorekit.recipe.model import merged
@@ -36,17 +36,13 @@ def _pairs(count: int, side: int) -> ImageSet:
     data = batch(count, side, side)
     assert data.clean is not None
     assert data.mask is not None
-    degraded, clean = (_to_8_bit(t).cpu().permute(0, 2, 3, 1).numpy() for t in (data.degraded, data.clean))
-    mask = _to_8_bit(data.mask)[:, 0].cpu().numpy()
+    degraded, clean = (to_pixels(images) for images in (data.degraded, data.clean))
+    mask = to_pixels(data.mask)[..., 0]
 
     def read(index: int) -> RawSample:
         return RawSample(data.name[index], degraded[index], clean[index], mask[index])
 
     return ImageSet("made-up@check", "", True, data.name, f"check-{count}-{side}", read)
-
-
-def _to_8_bit(images: Tensor) -> Tensor:
-    return (255 * images).round().to(torch.uint8)
 
 
 def _small(recipe: Recipe, changes: Mapping[str, Any]) -> tuple[Recipe, int]:

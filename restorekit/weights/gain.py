@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from restorekit.data.imageset import builtin_set
 from restorekit.interface import Output, SizeRule
 from restorekit.padding import pad_to_rule
+from restorekit.pixels import Pixels, to_image
 
 IMAGES, SIDE = 6, 160
 
@@ -30,7 +31,7 @@ def measured_gains(network: nn.Module, task: str) -> list[float]:
     for index in range(IMAGES):
         sample = images.read(index)
         assert sample.clean is not None
-        degraded, clean = (_middle(torch.from_numpy(plane.copy())) for plane in (sample.degraded, sample.clean))
+        degraded, clean = (to_image(_middle(plane)) for plane in (sample.degraded, sample.clean))
         if torch.equal(degraded, clean):
             continue  # nothing is wrong with it, and nothing can be gained
         before, after = (((image - clean) ** 2).mean() for image in (degraded, restored_plainly(network, degraded)))
@@ -38,6 +39,6 @@ def measured_gains(network: nn.Module, task: str) -> list[float]:
     return gains
 
 
-def _middle(pixels: Tensor) -> Tensor:
+def _middle(pixels: Pixels) -> Pixels:
     top, left = ((size - SIDE) // 2 for size in pixels.shape[:2])
-    return pixels[top : top + SIDE, left : left + SIDE].permute(2, 0, 1)[None].float() / 255
+    return pixels[top : top + SIDE, left : left + SIDE]

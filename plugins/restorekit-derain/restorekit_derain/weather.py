@@ -14,6 +14,7 @@ from torch import Tensor
 from restorekit.data.sets import resolve
 from restorekit.data.synthesis import synthesize
 from restorekit.errors import RecipeError
+from restorekit.pixels import to_image
 from restorekit_derain.layers import Layer, blurred, laid_over, measured
 
 Draw = np.random.Generator
@@ -128,11 +129,11 @@ class Weather:
 def _measured(folder: Path) -> list[Layer]:
     images = resolve(folder.expanduser())
     images.require_paired()
-    return [measured(*(_planes(side) for side in (sample.degraded, sample.clean))) for sample in images]
-
-
-def _planes(pixels: object) -> Tensor:
-    return torch.from_numpy(np.array(pixels)).permute(2, 0, 1).float() / 255
+    return [
+        measured(to_image(sample.degraded)[0], to_image(sample.clean)[0])
+        for sample in images
+        if sample.clean is not None
+    ]
 
 
 def _synthetic(clean: Tensor, key: int, name: str, preset: str) -> Tensor:

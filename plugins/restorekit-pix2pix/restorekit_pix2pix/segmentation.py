@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torchvision.models.segmentation import DeepLabV3_MobileNet_V3_Large_Weights, deeplabv3_mobilenet_v3_large
 
 from restorekit.errors import RecipeError, WeightsError
+from restorekit.pixels import unit
 from restorekit_pix2pix import espnet
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -78,7 +79,7 @@ class SegmentationAgreement(nn.Module):
     def seen(self, image: Tensor) -> Tensor:
         """image [B, 3, H, W] in [0, 1] -> its label map in colours, [B, 3, H, W] in [0, 1]."""
         colours = espnet.COLOURS if self.name == "espnet" else voc_colours(self.known.count)
-        palette = torch.tensor(colours, device=image.device) / 255
+        palette = unit(torch.tensor(colours, device=image.device))
         return palette[self.labels(image)].movedim(-1, 1)
 
 

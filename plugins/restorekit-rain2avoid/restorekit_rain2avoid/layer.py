@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from restorekit.errors import DataError, RecipeError
 from restorekit.interface import Batch
+from restorekit.pixels import Pixels, to_image, to_pixels
 from restorekit_rain2avoid.direction import rain_directions
 from restorekit_rain2avoid.separation import SeparationSettings, separate
-
-Pixels = NDArray[np.uint8]
 
 _ANY_ANGLE = 90.0
 _FADE = 0.06
@@ -98,9 +95,8 @@ class RainLayer(nn.Module):
         if mask is not None or samples:
             raise RecipeError("prior 'rain-layer' finds rain itself: leave --mask and --samples out")
         channels = image_HWC[..., None] if image_HWC.ndim == 2 else image_HWC
-        image = torch.from_numpy(channels.astype(np.float32) / 255).movedim(-1, 0)
-        restored = self(Batch(image[None])).references[0, 0]
-        return {"": (restored * 255).round().to(torch.uint8).movedim(0, -1).numpy()}
+        restored = self(Batch(to_image(channels))).references[0, 0]
+        return {"": to_pixels(restored)}
 
     @torch.no_grad()
     def layer(self, image_CHW: Tensor) -> Tensor:

@@ -6,18 +6,16 @@ import hashlib
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from restorekit.errors import DataError, RecipeError, closest
 from restorekit.interface import Batch
+from restorekit.pixels import Pixels, to_image, to_levels
 from restorekit_rain2avoid.hog import LAYOUTS, Layout, grey_8bit, patch_histograms, rain_angles
 from restorekit_rain2avoid.mask import THRESHOLD, rain_prior
 from restorekit_rain2avoid.nss import COMPARISONS, Compare, candidate_bands, draw, expectation
 
-Pixels = NDArray[np.uint8]
 _Choice = TypeVar("_Choice", bound=str)
 
 
@@ -176,7 +174,7 @@ class NSS(nn.Module):
     def _priors(self, batch: Batch) -> Tensor:
         """Return the graded priors, uint8 [B, H, W]."""
         if self.trust_mask and batch.mask is not None:
-            return (batch.mask[:, 0].float() * 255).round().to(torch.uint8)
+            return to_levels(batch.mask[:, 0])
         return self.ldgp.graded(batch.degraded)[:, 0]
 
     def _references(self, image: Tensor, values: Tensor, prior: Tensor, key: int) -> Tensor:
@@ -194,14 +192,12 @@ def to_8bit(image_BCHW: Tensor) -> Tensor:
             f"images of shape {tuple(image_BCHW.shape)} cannot be used; give RGB [B, 3, H, W] or grey"
             " [B, 1, H, W] in [0, 1]"
         )
-    levels = (image_BCHW.float() * 255).round().clamp(0, 255).to(torch.uint8)
-    return levels.expand(-1, 3, -1, -1).contiguous()
+    return to_levels(image_BCHW).expand(-1, 3, -1, -1).contiguous()
 
 
 def _to_tensor(image_HWC: Pixels) -> Tensor:
     """Return uint8 pixels [H, W], [H, W, 1] or [H, W, 3] as [1, C, H, W] float32 in [0, 1]."""
-    channels = image_HWC[..., None] if image_HWC.ndim == 2 else image_HWC
-    return torch.from_numpy(channels.transpose(2, 0, 1)[None].astype(np.float32) / 255)
+    return to_image(image_HWC[..., None] if image_HWC.ndim == 2 else image_HWC)
 
 
 def _to_pixels(images_KCHW: Tensor) -> Pixels:

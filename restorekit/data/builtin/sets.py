@@ -11,8 +11,9 @@ from PIL import Image
 
 from restorekit.data.builtin import photos
 from restorekit.data.synthesis import presets
-from restorekit.data.synthesis.render import Pixels, render
+from restorekit.data.synthesis.render import render
 from restorekit.errors import DataError
+from restorekit.pixels import Pixels
 from restorekit.plugin.registry import Component, registry
 
 BUILTIN_VERSION = "1"

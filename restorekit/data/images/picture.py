@@ -7,17 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike
 
 from restorekit.errors import ImageError
+from restorekit.pixels import Planes, Whole, luma, pixels_of, to_image
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Pixels = NDArray[Any]
-
-# Weights of R, G, B in luma, ITU-R BT.601: what image programs use to turn RGB into grey.
-_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+Pixels = Whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,9 +61,7 @@ class Picture:
 
     def tensor(self) -> Tensor:
         """Return the colours as [1, 3, H, W] float32 in [0, 1]."""
-        import torch
-
-        return torch.from_numpy(planes_of(self.pixels))
+        return to_image(self.pixels)
 
     def with_image(self, image: Tensor) -> Picture:
         """Return the picture with the colours of `image` [1, 3, H, W] or [3, H, W] in [0, 1], rounded.
@@ -79,7 +75,7 @@ class Picture:
                 f" restored image {image.shape[-2]} x {image.shape[-1]}; they must be equal"
             )
         planes = image.detach().float().cpu().reshape(3, self.height, self.width).numpy()
-        return replace(self, pixels=pixels_of(planes, self.pixels.dtype, self.grey))
+        return replace(self, pixels=coloured(planes, self.pixels.dtype, self.grey))
 
     def to_8_bit(self) -> Picture:
         """Return the picture with 8 bits per channel, rounded to the nearest level."""
@@ -107,19 +103,9 @@ class Picture:
         return cls(np.ascontiguousarray(colours), alpha=alpha, grey=grey, **rest)
 
 
-def planes_of(pixels: Pixels) -> NDArray[np.float32]:
-    """Return whole numbers [H, W, 3] as [1, 3, H, W] float32 in [0, 1]."""
-    planes = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], dtype=np.float32)
-    planes /= np.float32(np.iinfo(pixels.dtype).max)
-    return planes
-
-
-def pixels_of(planes: NDArray[np.float32], kind: Any, grey: bool) -> Pixels:
-    """Return planes [3, H, W] as whole numbers [H, W, 3] of a type, rounded and clipped; with `grey` their luma."""
-    colours = np.broadcast_to(np.tensordot(_LUMA, planes, 1), planes.shape) if grey else planes
-    top = np.iinfo(kind).max
-    levels = np.clip(colours * np.float32(top) + np.float32(0.5), 0, top)
-    return np.ascontiguousarray(levels.astype(kind).transpose(1, 2, 0))
+def coloured(planes: Planes, kind: DTypeLike, grey: bool) -> Pixels:
+    """Return planes [3, H, W] as whole numbers [H, W, 3] of a type; with `grey` their luma three times."""
+    return pixels_of(np.broadcast_to(luma(planes[0], planes[1], planes[2]), planes.shape) if grey else planes, kind)
 
 
 def _to_8_bit(levels: Pixels) -> Pixels:

@@ -140,10 +140,10 @@ def read_16_bit(chunks: Chunks) -> Pixels:
         channels: Pixels = _planes(data, "I;16B").astype(np.uint16)[..., None]
     elif chunks.colour == 4:
         four = _planes(_as_rgba_8(data), "RGBA").astype(np.uint16)
-        channels = four[..., ::2] << 8 | four[..., 1::2]
+        channels = four[..., ::2] << np.uint16(8) | four[..., 1::2]
     else:
         name = "RGB" if chunks.colour == 2 else "RGBA"
-        channels = _planes(data, f"{name};16B").astype(np.uint16) << 8 | _planes(data, f"{name};16L")
+        channels = _planes(data, f"{name};16B").astype(np.uint16) << np.uint16(8) | _planes(data, f"{name};16L")
     if chunks.transparent and chunks.colour in (0, 2):
         key = np.frombuffer(chunks.transparent[: 2 * channels.shape[2]], ">u2")
         alpha = np.where((channels == key).all(axis=2, keepdims=True), 0, 65535).astype(np.uint16)

@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from restorekit.data.synthesis import synthesize
-
-Pixels = NDArray[np.uint8]
+from restorekit.pixels import Pixels, to_image, to_pixels
 
 
 def render(
@@ -24,11 +20,6 @@ def render(
     float64 on the CPU, so that rounding to 8 bit gives the same images everywhere. `key` decides all that is random.
     Raises `UnknownNameError` for an unknown synthesizer or preset.
     """
-    scene = torch.from_numpy(clean.copy()).permute(2, 0, 1)[None].to(torch.float64) / 255
-    degraded, mask = synthesize(scene, torch.tensor([key]), task, preset, settings)
-    return _eight_bit(degraded * 255), None if mask is None else _eight_bit(mask)[..., 0]
-
-
-def _eight_bit(image: Tensor) -> Pixels:
-    pixels: Pixels = image[0].permute(1, 2, 0).round().to(torch.uint8).contiguous().numpy()
-    return pixels
+    degraded, mask = synthesize(to_image(clean, double=True), torch.tensor([key]), task, preset, settings)
+    drops = None if mask is None else mask[0, 0].round().to(torch.uint8).numpy()
+    return to_pixels(degraded[0]), drops

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from restorekit.data.crops import Pixels
 from restorekit.engine.runtime import Runtime
 from restorekit.interface import Output, SizeRule
 from restorekit.padding import pad_to_rule
+from restorekit.pixels import Pixels, unit
 
 _LOOKS = 5  # times that the held-out references are looked at per `patience` steps
 
@@ -36,7 +36,7 @@ class View:
     def mean_of(self, references: Pixels) -> Tensor:
         """Return the mean of the references [K, H, W, C] here: [1, C, h, w] in [0, 1]."""
         mean = references[:, *self.part].mean(axis=0, dtype=np.float32)
-        return torch.from_numpy(mean).movedim(-1, 0)[None].to(self.runtime.device) / 255
+        return unit(torch.from_numpy(mean).movedim(-1, 0)[None].to(self.runtime.device))
 
     @torch.no_grad()
     def restored_by(self, network: nn.Module) -> Tensor:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from restorekit.data.crops import CropSource, Pixels
+from restorekit.data.crops import CropSource
 from restorekit.data.imageset import ImageSet, RawSample
 from restorekit.engine.adapt.earlystop import EarlyStop, View
 from restorekit.engine.feed.batches import Feed
@@ -21,6 +21,7 @@ from restorekit.engine.step.engine import Engine
 from restorekit.errors import RecipeError
 from restorekit.interface import Batch, SizeRule
 from restorekit.notices import notice_once
+from restorekit.pixels import Pixels, to_levels, to_pixels, unit
 from restorekit.plugin.registry import create
 from restorekit.recipe import Recipe
 from restorekit.recipe.parts import Adapt, Augment
@@ -54,7 +55,7 @@ def _crop_side(image: Tensor, pixels: int, rule: SizeRule) -> int:
 
 
 def _pixels(image_1CHW: Tensor) -> Pixels:
-    return (image_1CHW[0] * 255).round().clamp(0, 255).to(torch.uint8).movedim(0, -1).cpu().numpy()
+    return to_pixels(image_1CHW[0])
 
 
 def _one_image(pixels: Pixels) -> ImageSet:
@@ -203,5 +204,5 @@ def _mean(found: Pixels | None, recipe: Recipe, image: Tensor, device: torch.dev
     if found is None:
         return references_mean(recipe, image, device)
     mean = torch.from_numpy(found.mean(axis=0, dtype=np.float32)).movedim(-1, 0)[None]
-    finer = image - (image * 255).round().clamp(0, 255) / 255
-    return mean.to(image.device) / 255 + finer
+    finer = image - unit(to_levels(image))
+    return unit(mean.to(image.device)) + finer

@@ -7,11 +7,12 @@ import torch
 from torch import nn
 
 from restorekit.contracts import expect
-from restorekit.data.crops import Pixels, Referencer
+from restorekit.data.crops import Referencer
 from restorekit.engine.feed.order import sample_key
 from restorekit.errors import PluginError
 from restorekit.interface import Batch
 from restorekit.networks import per_image_prior
+from restorekit.pixels import Pixels, to_image, to_pixels
 
 
 def referencer_of(prior: nn.Module | None, device: torch.device) -> Referencer | None:
@@ -28,14 +29,13 @@ def referencer_of(prior: nn.Module | None, device: torch.device) -> Referencer |
         own = getattr(prior, "references", None)
         if callable(own):  # the prior works in uint8 itself, in a quarter of the memory
             return np.ascontiguousarray(own(image, key))
-        degraded = torch.tensor(image, device=device).movedim(-1, 0)[None].float() / 255
+        degraded = to_image(image, device)
         found = expect(prior(Batch(degraded, key=torch.tensor([key]))), Batch, "the prior")
         if found.references is None or found.mask is not None:
             raise PluginError(
                 "the prior has per_image=True and must give references, and nothing else; a prior that gives a mask"
                 " is asked for each batch, without per_image"
             )
-        quantised = (found.references[0] * 255).round().clamp(0, 255).to(torch.uint8)
-        return np.ascontiguousarray(quantised.movedim(1, -1).cpu().numpy())
+        return to_pixels(found.references[0])
 
     return references

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from restorekit.data.crops import Pixels
 from restorekit.data.sets import ImageSet
 from restorekit.data.synthesis import synthesize
 from restorekit.engine.feed.badimages import BadImages
@@ -19,6 +18,7 @@ from restorekit.errors import DataError
 from restorekit.interface import Output, SizeRule
 from restorekit.metrics.quality import PSNR, SSIM
 from restorekit.padding import pad_to_rule
+from restorekit.pixels import to_image
 from restorekit.recipe import Recipe
 
 METRICS: dict[str, PSNR | SSIM] = {"psnr-rgb": PSNR("rgb"), "ssim-rgb": SSIM("rgb"), "psnr-y-matlab": PSNR("y-matlab")}
@@ -34,14 +34,10 @@ class Example:
     clean: Tensor | None
 
 
-def _tensor(pixels: Pixels) -> Tensor:
-    return torch.tensor(pixels).movedim(-1, 0)[None].float() / 255
-
-
 def _pair(images: ImageSet, index: int, recipe: Recipe) -> tuple[str, Tensor, Tensor | None]:
     sample = images.read(index)
-    degraded = _tensor(sample.degraded)
-    clean = None if sample.clean is None else _tensor(sample.clean)
+    degraded = to_image(sample.degraded)
+    clean = None if sample.clean is None else to_image(sample.clean)
     if recipe.data.synthesis and clean is None:
         synthesis = recipe.data.synthesis
         clean, key = degraded, torch.tensor([sample_key(-1, index)])
