@@ -16,7 +16,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from restorekit.cli.main import COMMANDS, cli
+from restorekit.cli.main import cli
+from restorekit.commands import COMMANDS
 from restorekit.plugin.entry import Kind
 from restorekit.plugin.registry import PLURALS, Component, registry
 from restorekit.recipe import Recipe, parts

@@ -8,7 +8,8 @@ import os
 import pytest
 from click.testing import CliRunner
 
-from restorekit.cli.main import COMMANDS, cli
+from restorekit.cli.main import cli
+from restorekit.commands import COMMANDS
 
 HEAVY = ("torch", "torchvision", "kornia", "timm", "accelerate", "matplotlib", "scipy", "numpy", "pydantic", "rich")
 LISTINGS = ("generators", "discriminators", "losses", "metrics", "datasets", "models", "plugins", "priors")

@@ -12,7 +12,8 @@ from pathlib import Path
 import click
 import pytest
 
-from restorekit.cli.main import COMMANDS, cli
+from restorekit.cli.main import cli
+from restorekit.commands import COMMANDS
 from restorekit.plugin import hookspecs
 from restorekit.plugin.entry import Entry
 from restorekit.plugin.registry import registry

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import click
 
-from restorekit.cli.main import COMMANDS, cli
+from restorekit.cli.main import cli
+from restorekit.commands import COMMANDS
 from restorekit.data.cards import DatasetCard
 from restorekit.plugin import KINDS, Entry, hookspecs
 from restorekit.recipe import Recipe

@@ -77,7 +77,7 @@ def test_unique_name(two_plugins):
 
 
 def test_plurals_are_commands():
-    from restorekit.cli.main import COMMANDS
+    from restorekit.commands import COMMANDS
 
     assert set(PLURALS) == set(KINDS)
     assert set(PLURALS.values()) <= set(COMMANDS)

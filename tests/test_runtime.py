@@ -17,7 +17,7 @@ from PIL import Image
 import restorekit
 from restorekit.cli.restore import command
 from restorekit.errors import ImageError, RestorekitError
-from restorekit.restoring.backend import OnnxBackend
+from restorekit.export.backend import OnnxBackend
 from restorekit.runtime.main import main
 from restorekit.runtime.restorer import OnnxRestorer
 

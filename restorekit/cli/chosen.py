@@ -58,7 +58,7 @@ def _own_device(device: str) -> str:
 def _exported(
     model: str | None, exported: bool, budget: Any, weights: str | None, precision: str, **settings: Any
 ) -> BaseRestorer:
-    from restorekit.restoring.backend import OnnxBackend
+    from restorekit.export.backend import OnnxBackend
 
     if model is None or not exported:
         name = model or "MODEL"

@@ -9,38 +9,13 @@ import click
 import pluggy
 
 from restorekit.cli.ending import guarded
+from restorekit.commands import COMMANDS
 from restorekit.errors import closest
 from restorekit.notices import notice, on_terminal
 from restorekit.plugin.isolation import foreign_code
 from restorekit.plugin.registry import registry
 from restorekit.termination import hear_termination
 from restorekit.version import __version__
-
-# name -> (module, one-line help): listed here so that --help imports none of them
-COMMANDS: dict[str, tuple[str, str]] = {
-    "restore": ("restorekit.cli.restore", "Restore photographs and clips: files and folders, any size."),
-    "export": ("restorekit.cli.export", "Write a model as one ONNX file."),
-    "train": ("restorekit.cli.train", "Train a model on a data set or a folder."),
-    "serve": ("restorekit.cli.serve", "Open a page to drop photographs on."),
-    "benchmark": ("restorekit.cli.benchmark", "Compare models on a data set."),
-    "score": ("restorekit.cli.score", "Score images that any other program made."),
-    "compare": ("restorekit.cli.compare", "Compare two folders of results, image by image."),
-    "models": ("restorekit.cli.models", "List models, or show one."),
-    "plugins": ("restorekit.cli.plugins", "List plugins, or say what is wrong with one."),
-    "plugin": ("restorekit.cli.plugin", "Start a plugin of your own."),
-    "generators": ("restorekit.cli.components", "List generators."),
-    "discriminators": ("restorekit.cli.components", "List discriminators."),
-    "losses": ("restorekit.cli.components", "List losses."),
-    "metrics": ("restorekit.cli.components", "List metrics."),
-    "priors": ("restorekit.cli.priors", "List priors, draw one, or write its masks."),
-    "datasets": ("restorekit.cli.components", "List known data sets."),
-    "synthesizers": ("restorekit.cli.components", "List what can degrade clean images."),
-    "tasks": ("restorekit.cli.components", "List restoration tasks."),
-    "procedures": ("restorekit.cli.components", "List training procedures that plugins bring."),
-    "data": ("restorekit.cli.data", "Add, list and check data sets."),
-    "weights": ("restorekit.cli.weights", "List, verify, add and import weights."),
-    "runs": ("restorekit.cli.runs", "List, show, plot and compare training runs."),
-}
 
 
 class LazyGroup(click.Group):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from restorekit.cli.main import COMMANDS
+from restorekit.commands import COMMANDS
 from restorekit.notices import unheard
 from restorekit.plugin.discovery import Plugin
 from restorekit.plugin.hooks import LOG, Hooks, trackers

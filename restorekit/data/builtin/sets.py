@@ -6,10 +6,8 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-from PIL import Image
-
 from restorekit.data.builtin import photos
+from restorekit.data.decode import read_rgb8
 from restorekit.data.synthesis import presets
 from restorekit.data.synthesis.render import render
 from restorekit.errors import DataError
@@ -69,8 +67,7 @@ def builtin_pairs(task: str) -> Iterator[tuple[str, Pixels, Pixels, Pixels | Non
     how = rendering_of(task)
     key = how.first_key
     for path in photos():
-        with Image.open(path) as image:
-            clean = np.asarray(image.convert("RGB"))
+        clean = read_rgb8(path)
         for number, preset in enumerate(how.presets, start=1):
             degraded, mask = render(clean, key, how.synthesizer, preset)
             yield f"{path.stem}-{number}", degraded, clean, mask

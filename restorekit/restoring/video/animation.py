@@ -10,10 +10,11 @@ from PIL import Image
 
 from restorekit.data.images import exif, xmp
 from restorekit.data.images.formats import MAX_PIXELS_VARIABLE, max_pixels
+from restorekit.data.images.frames import ANIMATIONS, open_frames
 from restorekit.data.images.writing import atomic_write
 from restorekit.errors import DataError
 from restorekit.restoring.video.clip import VideoProgress, VideoReport
-from restorekit.restoring.video.names import ANIMATIONS, partial_of
+from restorekit.restoring.video.names import partial_of
 from restorekit.restoring.video.options import VideoOptions
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def restore_animation(
     frames: list[Image.Image] = []
     times: list[float] = []
     broken = ""
-    with Image.open(source) as image:
+    with open_frames(source) as image:
         total = _count(source, image)
         for number in range(total):
             if cancel is not None and cancel.is_set():

@@ -8,9 +8,10 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
+from restorekit.data.images.frames import ANIMATIONS, is_animation
 from restorekit.errors import DataError
 from restorekit.files import make_folder
-from restorekit.restoring.video.names import ANIMATIONS, CONTAINERS, is_animation, is_clip_name, partial_of, require_av
+from restorekit.restoring.video.names import CONTAINERS, is_clip_name, partial_of, require_av
 from restorekit.restoring.video.options import VideoOptions
 
 if TYPE_CHECKING:

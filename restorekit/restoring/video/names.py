@@ -5,11 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
-from PIL import Image
-
-from restorekit.data.images.decoding import guarded
-from restorekit.data.images.png import read_chunks
-from restorekit.errors import DataError, ImageError, closest
+from restorekit.errors import DataError, closest
 
 CONTAINERS: dict[str, str] = {
     ".mp4": "mp4",
@@ -23,9 +19,6 @@ CONTAINERS: dict[str, str] = {
 ONLY_READ = frozenset([".3gp", ".avi", ".flv", ".m2ts", ".mpeg", ".mpg", ".mts", ".ts", ".wmv"])
 """Suffixes of clips that are read; their results are Matroska files, which hold any kind of sound."""
 
-ANIMATIONS: dict[str, str] = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG", ".apng": "PNG"}
-"""Suffixes of pictures that may hold several frames, with Pillow's name of the format."""
-
 INSTALL = "pip install 'restorekit[video]'"
 
 
@@ -33,35 +26,6 @@ def is_clip_name(path: str | Path) -> bool:
     """Tell whether the file name ends like a video clip."""
     suffix = Path(path).suffix.lower()
     return suffix in CONTAINERS or suffix in ONLY_READ
-
-
-def is_animation(path: str | Path) -> bool:
-    """Tell whether a file is an animated GIF, WebP or PNG: a picture of more than one frame."""
-    path = Path(path)
-    if path.suffix.lower() not in ANIMATIONS or not path.is_file():
-        return False
-    try:
-        with guarded(path):
-            if path.suffix.lower() == ".webp":
-                return _says_webp_moves(path)
-            if path.suffix.lower() != ".gif":
-                return _says_png_moves(path)
-            with Image.open(path, formats=("GIF",)) as image:
-                return bool(getattr(image, "is_animated", False))
-    except ImageError:
-        return False  # whoever reads it as a picture says what is wrong with it
-
-
-def _says_png_moves(path: Path) -> bool:
-    control = read_chunks(path, pixels=False).first(b"acTL")
-    return control is not None and int.from_bytes(control[:4], "big") > 1
-
-
-def _says_webp_moves(path: Path) -> bool:
-    """Read the flag of the extended header: Pillow would read the whole file for it."""
-    with path.open("rb") as file:
-        head = file.read(21)
-    return len(head) == 21 and head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and bool(head[20] & 2)
 
 
 def clip_target(name: str | Path) -> Path:

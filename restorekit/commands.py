@@ -1,0 +1,26 @@
+"""The program's own commands: name -> (module, one line of help). Nothing of them is imported."""
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "restore": ("restorekit.cli.restore", "Restore photographs and clips: files and folders, any size."),
+    "export": ("restorekit.cli.export", "Write a model as one ONNX file."),
+    "train": ("restorekit.cli.train", "Train a model on a data set or a folder."),
+    "serve": ("restorekit.cli.serve", "Open a page to drop photographs on."),
+    "benchmark": ("restorekit.cli.benchmark", "Compare models on a data set."),
+    "score": ("restorekit.cli.score", "Score images that any other program made."),
+    "compare": ("restorekit.cli.compare", "Compare two folders of results, image by image."),
+    "models": ("restorekit.cli.models", "List models, or show one."),
+    "plugins": ("restorekit.cli.plugins", "List plugins, or say what is wrong with one."),
+    "plugin": ("restorekit.cli.plugin", "Start a plugin of your own."),
+    "generators": ("restorekit.cli.components", "List generators."),
+    "discriminators": ("restorekit.cli.components", "List discriminators."),
+    "losses": ("restorekit.cli.components", "List losses."),
+    "metrics": ("restorekit.cli.components", "List metrics."),
+    "priors": ("restorekit.cli.priors", "List priors, draw one, or write its masks."),
+    "datasets": ("restorekit.cli.components", "List known data sets."),
+    "synthesizers": ("restorekit.cli.components", "List what can degrade clean images."),
+    "tasks": ("restorekit.cli.components", "List restoration tasks."),
+    "procedures": ("restorekit.cli.components", "List training procedures that plugins bring."),
+    "data": ("restorekit.cli.data", "Add, list and check data sets."),
+    "weights": ("restorekit.cli.weights", "List, verify, add and import weights."),
+    "runs": ("restorekit.cli.runs", "List, show, plot and compare training runs."),
+}
