@@ -204,6 +204,26 @@ def test_tuples_survive():
     assert from_toml(to_toml(recipe)).digest() == recipe.digest()
 
 
+class Later(Recipe):
+    """The recipe of a later version, with one field more."""
+
+    sharpen: float = 0.5
+
+
+def test_a_field_that_comes_later_changes_no_recipe_without_it():
+    for values in (PLAIN, GAN):
+        assert Later.read(values).digest() == Recipe.read(values).digest()
+    assert Later.read({**PLAIN, "sharpen": 1.0}).digest() != Later.read(PLAIN).digest()
+    assert Later.read({**PLAIN, "sharpen": 0.5}).digest() == Later.read(PLAIN).digest()
+
+
+def test_every_field_that_is_used_counts():
+    recipe = Recipe.read(PLAIN)
+    changes = ["seed=1", "data.crop=64", "optim.generator.lr=1e-3", "data.augment.flip=false", "generator.width=9"]
+    assert len({recipe.digest(), *(apply_overrides(recipe, [change]).digest() for change in changes)}) == 6
+    assert apply_overrides(recipe, ["seed=0", "steps=10000"]).digest() == recipe.digest()
+
+
 def test_difference_names_each_field():
     other = apply_overrides(Recipe.read(PLAIN), ["generator.width=16", "prior=mask-from-pair"])
     assert Recipe.read(PLAIN).difference(other) == [

@@ -14,19 +14,8 @@ CORE = Path(restorekit.__file__).parent
 # From the ground up: a room imports from rows above its own in this list, never from its own row or below.
 ORDER = (
     ("errors", "version", "commands"),
-    (
-        "devices",
-        "interface",
-        "jsonfile",
-        "keyed",
-        "layers",
-        "leftovers",
-        "outofmemory",
-        "paths",
-        "pixels",
-        "termination",
-    ),
-    ("contracts", "files", "padding"),
+    ("devices", "interface", "jsonfile", "keyed", "layers", "leftovers", "outofmemory", "paths", "pixels", "processes"),
+    ("contracts", "files", "notices", "padding", "termination"),
     ("plugin",),
     ("recipe",),
     ("data", "networks"),
@@ -42,7 +31,7 @@ ORDER = (
     ("cli",),
     ("__main__", "__init__"),
 )
-WINGS = (("notices",), ("feed",), ("runtime",), ("step",), ("adapt", "run"), ("__init__",))
+WINGS = (("feed",), ("runtime",), ("step",), ("adapt", "run"), ("__init__",))
 
 
 def files() -> Iterator[Path]:

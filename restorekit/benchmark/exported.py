@@ -19,8 +19,8 @@ from restorekit.version import __version__
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from restorekit.export.backend import OnnxBackend
     from restorekit.plugin.registry import Component
-    from restorekit.restoring.backend import OnnxBackend
 
 REFERENCE = "fp32"
 
@@ -48,7 +48,7 @@ class ExportedModel:
     def __init__(self, component: Component, name: str, settings: Settings, folder: Path) -> None:
         import torch
 
-        from restorekit.restoring.backend import OnnxBackend
+        from restorekit.export.backend import OnnxBackend
 
         self.component, self.name, self.settings = component, name, settings
         self.device = pick_device(settings.device)

@@ -125,14 +125,11 @@ class Recipe(Part):
         return self.model_dump(mode="json", exclude_none=True)
 
     def digest(self) -> str:
-        """Return a short hash of all fields, the recipe's identity in cards and tables."""
-        values = self.plain()
-        synthesis = values["data"].get("synthesis", {"defocus": 0.0})
-        # These fields came later; recipes without them keep their identity.
-        later_fields = ((values, "sync_batch_norm"), (values, "frozen"), (values, "networks"), (synthesis, "defocus"))
-        for table, later in later_fields:
-            if not table[later]:
-                del table[later]
+        """Return a short hash of all fields that are not at their defaults: the recipe's identity in cards and tables.
+
+        A field that comes later changes no recipe that does not use it.
+        """
+        values = self.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
         text = json.dumps(values, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 

@@ -13,9 +13,9 @@ from torch import nn
 
 from restorekit.data.augment import augment
 from restorekit.engine import Options
-from restorekit.engine.run import trainer as trainer_module
+from restorekit.engine.run import opening
+from restorekit.engine.run.opening import open_run
 from restorekit.engine.run.preflight import preflight
-from restorekit.engine.run.trainer import Trainer
 from restorekit.engine.step.update import build_optimizer
 from restorekit.errors import RecipeError, TrainingError
 from restorekit.interface import Batch
@@ -28,9 +28,9 @@ CPU = Options(device="cpu")
 
 def test_a_run_folder_takes_one_process_at_a_time(lab, tmp_path: Path):
     recipe, run = lab.recipe("remaen", "steps=2"), tmp_path / "run"
-    first = Trainer(recipe, lab.images(), None, run, CPU)
+    first = open_run(recipe, lab.images(), None, run, CPU)
     with pytest.raises(TrainingError, match=r"another process is training in .*run; wait until it ends, or .* -o"):
-        Trainer(recipe, lab.images(), None, run, CPU)
+        open_run(recipe, lab.images(), None, run, CPU)
     first.close()
     assert lab.train(recipe, run).completed
 
@@ -49,9 +49,9 @@ def test_a_run_that_cannot_start_leaves_nothing_and_starts_once_it_is_mended(lab
     """The folder was claimed before the network was looked at, so that the advice led to "a run of another recipe"."""
     run = tmp_path / "run"
     with pytest.raises(RecipeError):
-        Trainer(lab.recipe(model, "steps=1", wrong), lab.images(), None, run, CPU)
+        open_run(lab.recipe(model, "steps=1", wrong), lab.images(), None, run, CPU)
     assert not run.exists()
-    Trainer(lab.recipe(model, "steps=1", mended), lab.images(), None, run, CPU).close()
+    open_run(lab.recipe(model, "steps=1", mended), lab.images(), None, run, CPU).close()
     assert (run / "recipe.toml").exists()
 
 
@@ -61,17 +61,17 @@ def test_a_run_that_fails_behind_the_claim_gives_its_folder_back(lab, tmp_path: 
 
     recipe, run = lab.recipe("remaen", "steps=1"), tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr(trainer_module, "Logs", broken)
+        patch.setattr(opening, "Logs", broken)
         with pytest.raises(OSError, match="no space left"):
-            Trainer(recipe, lab.images(), None, run, CPU)
+            open_run(recipe, lab.images(), None, run, CPU)
     assert not run.exists()
-    Trainer(recipe, lab.images(), None, run, CPU).close()
+    open_run(recipe, lab.images(), None, run, CPU).close()
     with monkeypatch.context() as patch:  # a folder with a run in it is only let go
-        patch.setattr(trainer_module, "Logs", broken)
+        patch.setattr(opening, "Logs", broken)
         with pytest.raises(OSError, match="no space left"):
-            Trainer(recipe, lab.images(), None, run, CPU)
+            open_run(recipe, lab.images(), None, run, CPU)
     assert (run / "recipe.toml").exists()
-    Trainer(recipe, lab.images(), None, run, CPU).close()
+    open_run(recipe, lab.images(), None, run, CPU).close()
 
 
 def test_references_get_brighter_with_their_image():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from restorekit.data.imageset import ImageSet
 from restorekit.devices import device_name
@@ -45,13 +44,18 @@ def check_degraded_first(recipe: Recipe) -> None:
         )
 
 
-def _identity(images: ImageSet | None) -> dict[str, Any] | None:
+Identity = dict[str, str | int]
+Facts = dict[str, Identity | str | int | None]
+"""What is noted about a run beside its recipe."""
+
+
+def _identity(images: ImageSet | None) -> Identity | None:
     if images is None:
         return None
     return {"label": images.label, "images": len(images), "fingerprint": images.fingerprint}
 
 
-def run_facts(images: ImageSet, validation: ImageSet | None, init: Path | None, runtime: Runtime) -> dict[str, Any]:
+def run_facts(images: ImageSet, validation: ImageSet | None, init: Path | None, runtime: Runtime) -> Facts:
     """Return what identifies a run beside its recipe, and where it ran."""
     return {
         "data": _identity(images),
@@ -59,6 +63,6 @@ def run_facts(images: ImageSet, validation: ImageSet | None, init: Path | None, 
         "version": __version__,
         "device": device_name(runtime.device),
         "precision": runtime.precision,
-        "init": init and file_sha256(init),
+        "init": file_sha256(init) if init else None,
         "processes": runtime.share.world,
     }

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
 from torch import nn
 
 from restorekit.engine.run.checkpoint import load_checkpoint, remove_leftovers, save_checkpoint, write_atomically
+from restorekit.engine.run.fitting import Facts
 from restorekit.engine.step.engine import Engine
 from restorekit.errors import TrainingError
 from restorekit.jsonfile import read_table
@@ -39,6 +40,13 @@ class Progress:
     seconds: float = 0.0
     evaluated: int = -1
     rollbacks: int = 0
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """What `TRACKERS` holds: the plugins that follow the run."""
+
+    track: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,7 +84,7 @@ class RunFolder:
         """Where the opaque states for resuming are."""
         return self.path / "checkpoints"
 
-    def open(self, recipe: Recipe, facts: dict[str, Any]) -> Claim:
+    def open(self, recipe: Recipe, facts: Facts) -> Claim:
         """Start the folder, or check that the same run is to go on in it; keeps others out.
 
         Raises `TrainingError` listing the fields that differ, or when the folder cannot be used, or is in use.
@@ -109,9 +117,9 @@ class RunFolder:
             notice(f"{self.path} cannot be locked ({error}); see to it that no other process trains in it")
         return lock
 
-    def _same(self, known: Recipe, recipe: Recipe, facts: dict[str, Any]) -> None:
+    def _same(self, known: Recipe, recipe: Recipe, facts: Facts) -> None:
         differences = known.difference(recipe)
-        before = self.read_json(FACTS)
+        before = read_table(self.path / FACTS, dict[str, object])
         for key in IDENTITY:
             if before.get(key) != facts.get(key):
                 differences.append(f"{key}: {before.get(key)} -> {facts.get(key)}")
@@ -124,22 +132,22 @@ class RunFolder:
     def trackers(self, chosen: tuple[str, ...] | None) -> tuple[str, ...]:
         """Return the plugins that follow the run, and remember them; None takes those that it was started with."""
         if chosen is None:
-            return tuple(self.read_json(TRACKERS).get("track", ()))
+            return read_table(self.path / TRACKERS, Tracking).track
         check_trackers(registry().manager, chosen)
         self.write_json(TRACKERS, {"track": list(chosen)})
         return chosen
 
-    def write_json(self, name: str, values: dict[str, Any]) -> None:
+    def note(self, facts: Mapping[str, object]) -> None:
+        """Add to the facts of the run."""
+        self.write_json(FACTS, {**read_table(self.path / FACTS, dict[str, object]), **facts})
+
+    def write_json(self, name: str, values: Mapping[str, object]) -> None:
         """Write one of the small JSON files."""
         self.write_text(name, json.dumps(values, indent=2, sort_keys=True) + "\n")
 
     def write_text(self, name: str, text: str) -> None:
         """Write one of the small text files."""
         write_atomically(self.path / name, lambda beside: beside.write_text(text, encoding="utf-8"))
-
-    def read_json(self, name: str) -> dict[str, Any]:
-        """Read one of the small JSON files; empty when it is absent. Raises `DataError` when it is damaged."""
-        return read_table(self.path / name, dict[str, Any])
 
     def weights(self, name: str) -> Path:
         """Return the place of the public artefact ``weights/NAME.safetensors``."""

@@ -15,6 +15,7 @@ import psutil
 import torch
 
 from restorekit.data.imageset import ImageSet
+from restorekit.engine.run.opening import open_run
 from restorekit.engine.run.options import Options
 from restorekit.engine.run.trainer import Trainer
 from restorekit.engine.step.engine import Engine
@@ -119,7 +120,7 @@ def preflight(recipe: Recipe, images: ImageSet, validation: ImageSet | None, opt
     chosen = replace(options, max_steps=None, log_every=1, compile=compiled, profile=False)
     folder = Path(tempfile.mkdtemp(prefix="restorekit-check-"))
     try:
-        trainer = Trainer(short, images, few, folder / "run", chosen)
+        trainer = open_run(short, images, few, folder / "run", chosen)
         if trainer.runtime.many:
             raise TrainingError("--check looks at one process; run it without torchrun")
         try:
@@ -128,7 +129,7 @@ def preflight(recipe: Recipe, images: ImageSet, validation: ImageSet | None, opt
             trainer.close()
         if ended.exit_code:  # training has noted a signal, and nothing is to be measured any more
             raise KeyboardInterrupt if ended.exit_code == 128 + signal.SIGINT else Terminated
-        return _measured(recipe, validation, trainer, Trainer(short, images, few, folder / "run", chosen))
+        return _measured(recipe, validation, trainer, open_run(short, images, few, folder / "run", chosen))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from restorekit.data.imageset import ImageSet
+from restorekit.engine.run.opening import open_run
 from restorekit.engine.run.options import OnStep, Options, RunResult
-from restorekit.engine.run.trainer import Trainer
 from restorekit.outofmemory import memory_named
 from restorekit.recipe import Recipe
 
@@ -30,7 +30,7 @@ def train(
 
     Raises `RecipeError`, `DataError` or `TrainingError`; what was saved before stays usable.
     """
-    trainer = Trainer(recipe, images, validation, run, options or Options())
+    trainer = open_run(recipe, images, validation, run, options or Options())
     with trainer.runtime.company():
         try:
             result = trainer.run(on_step or (lambda step, values: None))

@@ -4,46 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any, TypeVar
+from dataclasses import asdict, dataclass
+from typing import TypeVar
 
-from restorekit.data.crops import CropSource
 from restorekit.data.imageset import ImageSet
 from restorekit.engine.feed.badimages import BadImages
 from restorekit.engine.feed.batches import Feed
 from restorekit.engine.feed.order import sample_key
-from restorekit.engine.feed.references import referencer_of
 from restorekit.engine.run.evaluation import evaluate
-from restorekit.engine.run.fitting import brings_masks, check_crop, check_degraded_first, run_facts
-from restorekit.engine.run.folder import FACTS, IDENTITY, STATUS, Claim, RunFolder
+from restorekit.engine.run.folder import STATUS, Claim, Progress, RunFolder
 from restorekit.engine.run.logs import Logs
 from restorekit.engine.run.options import OnStep, Options, RunResult
 from restorekit.engine.run.pictures import save_curves, save_samples
-from restorekit.engine.run.precautions import (
-    look_through,
-    require_memory,
-    warn_of_batch,
-    warn_of_splitting,
-    warn_of_start,
-)
 from restorekit.engine.run.profiling import Profiler
 from restorekit.engine.run.remedies import action_for, describe, remedy
 from restorekit.engine.run.stopping import StopRequest
-from restorekit.engine.runtime import Runtime
 from restorekit.engine.step.engine import Engine
 from restorekit.engine.step.nonfinite import Trouble
 from restorekit.engine.step.replay import find_culprit
 from restorekit.errors import TrainingError
-from restorekit.interface import SizeRule
-from restorekit.notices import notice, tell
-from restorekit.plugin.hooks import Hooks
-from restorekit.plugin.registry import registry
-from restorekit.recipe import Recipe
-from restorekit.recipe.check import check_recipe
-from restorekit.recipe.model import flatten
+from restorekit.notices import notice
 
-COMPILE_STEPS = 2000  # below this, compiling costs more than it saves
 _SALT = 2**40  # sample numbers that no run reaches
 
 Item = TypeVar("Item")
@@ -60,84 +41,37 @@ def _timed(items: Iterator[Item]) -> Iterator[tuple[float, Item]]:
         yield time.monotonic() - started, item
 
 
+@dataclass
+class Place:
+    """Where a run stands, in its folder. `claim`, `logs`, `profiler`: on the main process, where wanted."""
+
+    folder: RunFolder
+    claim: Claim | None
+    step: int
+    progress: Progress
+    logs: Logs | None
+    profiler: Profiler | None
+
+
 class Trainer:
-    """Trains one recipe in one run folder; `run` goes on from the newest checkpoint in it."""
+    """Trains one recipe in one run folder, which `open_run` has opened; `run` goes on from where it stands."""
 
     def __init__(
-        self, recipe: Recipe, images: ImageSet, validation: ImageSet | None, run: Path, options: Options
+        self,
+        engine: Engine,
+        feed: Feed,
+        bad: BadImages,
+        validation: ImageSet | None,
+        options: Options,
+        place: Place,
     ) -> None:
-        check_recipe(recipe, registry(), paired=images.paired, masks=brings_masks(images))
-        self.recipe, self.validation, self.options = recipe, validation, options
-        self.runtime = Runtime(options.device, recipe.precision)
-        self.runtime.check_batch(recipe.data.batch, recipe.accumulate)
-        require_memory(recipe, self.runtime.share.world)
-        facts = run_facts(images, validation, options.init, self.runtime)
-        self.runtime.check_alike(flatten({"recipe": recipe.plain(), **{key: facts[key] for key in IDENTITY}}))
-        self.engine = Engine(recipe, self.runtime, compiled=self._compiled())
-        self.bad = BadImages(options.on_bad_image, len(images))
-        self.feed = self._feed(images)
-        anew = self.engine.start_from(options.init) if options.init else []
+        self.engine, self.feed, self.bad = engine, feed, bad
+        self.recipe, self.runtime = engine.recipe, engine.runtime
+        self.validation, self.options = validation, options
+        self.folder, self.step, self.progress = place.folder, place.step, place.progress
+        self.logs, self.profiler, self._claim = place.logs, place.profiler, place.claim
         self._stop = StopRequest()
-        self.folder = RunFolder(run)
-        self._claim: Claim | None = None  # on the main process, until `close`
-        self.runtime.from_main(lambda: self._open(facts))  # every process raises what that one meets
-        self._start(images, anew)
-
-    def _logs(self) -> Logs:
-        chosen = self.folder.trackers(self.options.track)
-        hooks = Hooks(registry().manager, chosen, self.folder.path)
-        return Logs(self.folder.path, hooks, self.recipe.plain(), self.step)
-
-    def _open(self, facts: dict[str, Any]) -> None:
-        self._claim = self.folder.open(self.recipe, facts)
-
-    def _start(self, images: ImageSet, anew: list[str]) -> None:
-        """Begin; a run that cannot leaves no lock and no folder."""
-        try:
-            self._begin(images, anew)
-        except BaseException:
-            if self._claim:
-                self._claim.withdraw()
-            raise
-
-    def _begin(self, images: ImageSet, anew: list[str]) -> None:
-        """Go on from the newest checkpoint, or warn of what may go wrong; `anew`: tensors that `init` does not have."""
-        self.step, self.progress = self.folder.resume(self.engine)
         self._salt()
-        if self.step == 0 and self.options.init:
-            warn_of_start(self.options.init, self.engine.generator, anew)
-        if self.step == 0 and self.runtime.main:
-            warn_of_batch(self.recipe, images)
-            warn_of_splitting(self.recipe, self.engine.task.networks, self.runtime.share.world)
-            self._look_through(images)
-        self.logs = self._logs() if self.runtime.main else None
-        trace = self.folder.path / "trace.json"
-        self.profiler = Profiler(trace, self.runtime.device) if self._profiled() else None
-
-    def _look_through(self, images: ImageSet) -> None:
-        """Check the sets, say what was found, and keep it beside the other facts of the run."""
-        said, hashes = look_through(images, self.validation)
-        tell(said)
-        facts = self.folder.read_json(FACTS)
-        self.folder.write_json(FACTS, {**facts, "checked": said, "backgrounds": hashes})
-
-    def _feed(self, images: ImageSet) -> Feed:
-        rule = SizeRule.of(self.engine.generator)
-        check_crop(self.recipe, rule)
-        referencer = referencer_of(self.engine.task.prior, self.runtime.device)
-        if referencer:
-            check_degraded_first(self.recipe)
-        source = CropSource(images, self.recipe.data, rule, referencer)
-        pin = self.runtime.device.type == "cuda"
-        return Feed(source, self.recipe.seed, self.runtime.share, bad=self.bad, pin=pin)
-
-    def _compiled(self) -> bool:
-        choice = self.options.compile
-        long = self.recipe.steps >= COMPILE_STEPS and self.runtime.device.type == "cuda"
-        return choice == "on" or (choice == "auto" and long)
-
-    def _profiled(self) -> bool:
-        return self.options.profile and self.runtime.main
 
     def _salt(self) -> None:
         """Draw other samples and noise after each rollback: the same ones would end the same way."""
