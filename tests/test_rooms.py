@@ -14,7 +14,8 @@ CORE = Path(restorekit.__file__).parent
 # From the ground up: a room imports from rows above its own in this list, never from its own row or below.
 ORDER = (
     ("errors", "version", "commands"),
-    ("devices", "interface", "jsonfile", "keyed", "layers", "leftovers", "outofmemory", "paths", "pixels", "processes"),
+    ("bars", "devices", "interface", "jsonfile", "keyed", "layers", "leftovers"),
+    ("outofmemory", "pages", "paths", "pixels", "processes"),
     ("contracts", "files", "notices", "padding", "termination"),
     ("plugin",),
     ("recipe",),
