@@ -215,6 +215,27 @@ def test_automatic_tiles_follow_the_memory_budget(monkeypatch):
     assert largest == side * side
 
 
+@pytest.mark.parametrize("kind", ["fixed", "adaptive"])
+@pytest.mark.parametrize("flips", [False, True])
+def test_copies_of_the_whole_image_are_counted_beside_the_tiles(monkeypatch, kind, flips):
+    network, side = Halve(), 1000
+    if kind == "fixed":
+        restorer = Restorer(network, device="cpu", precision="fp32", flips=flips)
+    else:
+        restorer = AdaptiveRestorer(lambda image, budget: network, device="cpu", precision="fp32", flips=flips)
+    restorer.restore_tensor(torch.rand(3, 64, 64))
+    pixels, budget = side * side, 130_000_000  # 48 bytes a pixel for the network, 72 for copies, 24 with mirroring
+    monkeypatch.setattr("restorekit.restoring.restorer.memory_budget", lambda device: budget)
+    monkeypatch.setattr("restorekit.restoring.restorer._LEAST", 1e6)
+    network.seen.clear()
+    restorer.restore_tensor(torch.rand(3, side, side))
+    largest = max(height * width for *_, height, width in network.seen)
+    copies = (72 + 24 * flips) * pixels
+    assert pixels * 48 < budget < pixels * 48 + (72 + 24) * pixels
+    assert (largest == pixels) is not flips
+    assert largest * 48 + copies <= budget
+
+
 class Hungry(Blur):
     """Runs out of memory above `limit` pixels, as torch reports it on the device or on the CPU."""
 

@@ -36,6 +36,9 @@ _SMALLEST_TILE = 64
 # Large pictures are restored within so many bytes; so many are for the strips themselves, and tiles get at least so
 # many.
 _MOST, _STRIPS, _LEAST = 1.2e9, 1.5e8, 4e8
+# What is restored as one tensor is in memory several times, padded, clipped and put together, beside what tiles take:
+# 70 bytes a pixel measured on the CPU, for fixed networks and for those that adapt.
+_COPIES, _COPIES_OF_FLIPS = 72.0, 24.0
 # Networks with few channels need more per pixel than their tensors take: pix2pix 170 to 240 bytes, and 90 by the
 # estimate.
 _LEAST_PER_PIXEL = 300.0
@@ -208,7 +211,7 @@ class BaseRestorer(ABC):
         fn = self._prepared(network, precision)
         sides = padded.shape[-2], padded.shape[-1]
         with _exact_kernels(), torch.inference_mode():
-            tile = self._first_tile(network, fn, sides, rule, precision)
+            tile = self._first_tile(network, fn, sides, rule, precision, self._beside_copies(sides))
             return self._smaller_until_it_fits(
                 lambda size: crop(self._tiles(network, fn, padded, rule, size)).clone(), tile, sides, rule
             )
@@ -233,9 +236,10 @@ class BaseRestorer(ABC):
             return restore_strips(run, picture, tiling)
 
         sides = rule.padded(picture.height), rule.padded(picture.width)
+        most = min(memory_budget(self.device), _left(picture, precision))
         with _exact_kernels(), torch.inference_mode():
             return self._smaller_until_it_fits(
-                attempt, self._first_tile(network, fn, sides, rule, precision, _left(picture, precision)), sides, rule
+                attempt, self._first_tile(network, fn, sides, rule, precision, most, strips=True), sides, rule
             )
 
     def _steady(self, network: Any, fn: Run, picture: Picture, tiling: Tiling, *, flip: bool) -> Run:
@@ -289,16 +293,26 @@ class BaseRestorer(ABC):
         sides: tuple[int, int],
         rule: SizeRule,
         precision: Precision,
-        most: float = float("inf"),
+        most: float,
+        *,
+        strips: bool = False,
     ) -> int:
         """Return the tile size to begin with; 0 for the whole image at once. `most`: bytes that it may take."""
         if self.tile != "auto":
             return padded_tile(self.tile, rule) if self.tile else 0
         fixed, slope = self._need(network, fn, rule, precision)
-        if most < float("inf"):
+        if strips:
             slope = max(slope, _LEAST_PER_PIXEL)
-        budget = max(min(memory_budget(self.device), most) - fixed, 0)
+        budget = max(most - fixed, 0)
         return 0 if sides[0] * sides[1] * slope <= budget else tile_for(budget, slope, rule)
+
+    def _beside_copies(self, sides: tuple[int, int]) -> float:
+        """Return the bytes that tiles may take of the budget beside the whole image's copies, which no GPU holds."""
+        budget = memory_budget(self.device)
+        if self.device.type == "cuda":
+            return budget
+        copies = (_COPIES + _COPIES_OF_FLIPS * self.flips) * sides[0] * sides[1]
+        return max(budget - copies, min(_LEAST, budget))
 
     def _need(self, network: Any, fn: Run, rule: SizeRule, precision: Precision) -> tuple[float, float]:
         """Return (fixed bytes, bytes per pixel) that the network needs."""
