@@ -1,6 +1,6 @@
-"""Train models on equal budgets with several seeds, and say which differences are real.
+r"""Train models on equal budgets with several seeds, and say which differences are real.
 
-    python benchmarks/compare_training.py --models pix2pix,pix2pix-channel --seeds 0,1,2 \\
+    python benchmarks/compare_training.py --models pix2pix,pix2pix-channel --seeds 0,1,2 \
         --dataset raindrop@builtin -o runs/verdict -- --data PHOTOS --set steps=1000
 
 What stands behind ``--`` goes to every `restorekit train`, so that nothing but the model and the seed differs. The
@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 from numpy.typing import NDArray
 
@@ -104,7 +105,7 @@ def main(arguments: list[str] | None = None) -> int:
             rows.append((scores(model, run, pairs, given.device) - degraded).tolist())
         report = {"dataset": image_set.label, "seeds": given.seeds[:count], "gains": gains}
         (given.output / "comparison.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
-        print(table({model: np.array(rows) for model, rows in gains.items()}), flush=True)
+        click.echo(table({model: np.array(rows) for model, rows in gains.items()}))
     return 0
 
 

@@ -50,7 +50,7 @@ def measure(model: str, picture: str) -> None:
     Path("/proc/self/clear_refs").write_text("5")
     before, started = peak(), time.perf_counter()
     restorer.restore_file(picture, folder / "out.jpg")
-    print(f"{peak() - before:.0f} {time.perf_counter() - started:.0f}")
+    click.echo(f"{peak() - before:.0f} {time.perf_counter() - started:.0f}")
 
 
 @click.command()

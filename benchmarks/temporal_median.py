@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 from importlib.resources import as_file, files
 
+import click
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -131,7 +132,7 @@ def main() -> None:
     parser.add_argument("--photos", default="raccoon,dandelions", help="built-in photographs, separated by commas")
     arguments = parser.parse_args()
     restorer = restorekit.load(arguments.model)
-    print("| photograph | motion | input | restored | median | cautious |\n|---|---|---|---|---|---|")
+    click.echo("| photograph | motion | input | restored | median | cautious |\n|---|---|---|---|---|---|")
     for name in arguments.photos.split(","):
         with as_file(files("restorekit.data.builtin") / "photos" / f"{name}.jpg") as path, Image.open(path) as image:
             photo = np.asarray(image, dtype=np.float32)
@@ -141,7 +142,7 @@ def main() -> None:
             restored = [restorer.restore(frame).astype(np.float32) for frame in rainy]
             middle = FRAMES // 2
             results = [rainy[middle].astype(float), restored[middle], median(restored), cautious(restored)]
-            print(
+            click.echo(
                 f"| {name} | {motion} | " + " | ".join(f"{psnr(r, clean[middle]):.2f}" for r in results) + " |",
                 flush=True,
             )

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import click
 import numpy as np
 import psutil
 from PIL import Image
@@ -126,7 +127,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.measure:
         model, source, target = arguments.measure
-        print(json.dumps(measure(model, Path(source), Path(target))))
+        click.echo(json.dumps(measure(model, Path(source), Path(target))))
         return
     with tempfile.TemporaryDirectory() as folder:
         rows = [
@@ -134,9 +135,9 @@ def main() -> None:
             for model in arguments.models.split(",")
             for seconds in arguments.seconds.split(",")
         ]
-    print("| model | clip | frames | a frame | CPU for it | peak above the model | times | duration | sound |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    print("\n".join(line(row) for row in rows))
+    click.echo("| model | clip | frames | a frame | CPU for it | peak above the model | times | duration | sound |")
+    click.echo("|---|---|---|---|---|---|---|---|---|")
+    click.echo("\n".join(line(row) for row in rows))
     if arguments.output:
         arguments.output.write_text(json.dumps(rows, indent=2), encoding="utf-8")
 

@@ -237,10 +237,10 @@ def main(arguments: list[str]) -> int:
     stale = [(p, text) for p, text in pages().items() if not p.exists() or p.read_text(encoding="utf-8") != text]
     for path, text in stale:
         if "--check" in arguments:
-            print(f"{path} is out of date; run `make docs`")
+            click.echo(f"{path} is out of date; run `make docs`")
         else:
             path.write_text(text, encoding="utf-8")
-            print(f"wrote {path}")
+            click.echo(f"wrote {path}")
     return 1 if stale and "--check" in arguments else 0
 
 

@@ -16,8 +16,7 @@ _DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def pick_device(name: str | torch.device = "auto") -> torch.device:
-    """Return the device called `name`: ``auto`` (CUDA, else MPS, else CPU), ``cpu``, ``cuda``, ``cuda:N``,
-    ``mps``.
+    """Return the device called `name`: ``auto`` (CUDA, MPS, CPU), ``cpu``, ``cuda``, ``cuda:N``, ``mps``.
 
     Raises `RestorekitError` when the name is unknown or this machine has no such device.
     """

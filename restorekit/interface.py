@@ -20,15 +20,16 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True)
 class SizeRule:
-    """The image sizes a generator accepts, in pixels.
+    """The image sizes that a generator accepts, in pixels.
 
-    Height and width must be multiples of `multiple` and at least `minimum`. Whoever runs the
-    generator pads to the rule and crops afterwards. A generator states its rule as the attribute
+    Whoever runs the generator pads to the rule and crops afterwards. A generator states its rule as the attribute
     ``size_rule``; without one, any size is accepted.
     """
 
     multiple: int = 1
+    """Height and width must be multiples of it."""
     minimum: int = 1
+    """Height and width must not be below it."""
 
     @staticmethod
     def of(network: object) -> SizeRule:
@@ -43,21 +44,23 @@ class SizeRule:
 
 @dataclass(frozen=True)
 class Batch:
-    """One batch of samples.
-
-    `degraded`: [B, 3, H, W]. `clean`: the same shape, when the data are paired. `mask`: [B, 1, H, W]
-    in {0, 1}, where the image is degraded, when known. `references`: [B, K, 3, H, W], K plausible
-    clean images from a prior. `name`: one file stem per sample. `key`: [B] int64 in [0, 2**31), one
-    random number per sample that depends only on (seed, step, global sample index); randomness in
-    losses must be derived from it, so that a run is the same on any number of processes.
-    """
+    """One batch of samples."""
 
     degraded: Tensor
+    """[B, 3, H, W]."""
     clean: Tensor | None = None
+    """[B, 3, H, W], when the data are paired."""
     mask: Tensor | None = None
+    """[B, 1, H, W] in {0, 1}, 1 where the image is degraded, when that is known."""
     references: Tensor | None = None
+    """[B, K, 3, H, W]: K plausible clean images from a prior."""
     name: tuple[str, ...] = ()
+    """One file stem per sample."""
     key: Tensor | None = None
+    """[B] int64 in [0, 2**31): one random number per sample that depends only on (seed, step, global sample index).
+
+    Randomness in losses must be derived from it, so that a run is the same on any number of processes.
+    """
 
     def replace(self, **changes: Any) -> Batch:
         """Return a copy with the given fields changed."""
@@ -82,15 +85,16 @@ def _each(value: Any, method: str) -> Any:
 
 @dataclass(frozen=True)
 class Output:
-    """What a generator returns: the restored `image` [B, 3, H, W], not clipped, and named extras.
-
-    `extras` holds intermediate results that losses may ask for, such as ``attention`` (maps, one per
-    time step), ``scales`` (smaller outputs) or ``stages`` (outputs of earlier stages); each is a tensor
-    or a tuple of tensors. A generator that has none may return the image tensor itself.
-    """
+    """What a generator returns. One that has no extras may return the image tensor itself."""
 
     image: Tensor
+    """The restored image [B, 3, H, W], not clipped."""
     extras: Mapping[str, Tensor | tuple[Tensor, ...]] = field(default_factory=dict)
+    """Intermediate results that losses may ask for, each a tensor or a tuple of tensors.
+
+    Such as ``attention`` (maps, one per time step), ``scales`` (smaller outputs) or ``stages`` (outputs of earlier
+    stages).
+    """
 
     def extra(self, name: str) -> Tensor:
         """Return the extra `name`, a tensor. Raises `TrainingError` when it is not there, or is several."""
@@ -133,10 +137,12 @@ def _present(value: Found | None, what: str, need: str, remedy: str) -> Found:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a discriminator returns: `logits` [B, ...] (positive means "real") and named extras."""
+    """What a discriminator returns."""
 
     logits: Tensor
+    """[B, ...]; positive means "real"."""
     extras: Mapping[str, Tensor | tuple[Tensor, ...]] = field(default_factory=dict)
+    """Intermediate results that losses may ask for."""
 
     def float(self) -> Judgement:
         """Return the judgement with every tensor in float32."""
@@ -148,14 +154,16 @@ class LossInput:
     """What a loss sees, all in float32.
 
     A loss is a callable ``loss(seen: LossInput) -> Tensor`` that returns one scalar, unweighted.
-    `fake` is the discriminator's judgement of ``output.image``; `real` that of ``batch.clean``, present
-    only in the discriminator's own losses (a recipe's ``critic_losses``).
     """
 
     batch: Batch
+    """What the generator was given, and what is known of it."""
     output: Output
+    """What the generator made of it."""
     fake: Judgement | None = None
+    """The discriminator's judgement of ``output.image``, where there is one."""
     real: Judgement | None = None
+    """Its judgement of ``batch.clean``: in the discriminator's own losses (a recipe's ``critic_losses``) only."""
 
     @property
     def clean(self) -> Tensor:
@@ -186,25 +194,29 @@ class LossInput:
 class Generator(Protocol):
     """A ``torch.nn.Module`` that restores: degraded [B, 3, H, W] in [0, 1] -> `Output` or image."""
 
-    def __call__(self, degraded: Tensor) -> Output | Tensor: ...
+    def __call__(self, degraded: Tensor) -> Output | Tensor:
+        """Restore the degraded images."""
 
 
 class Discriminator(Protocol):
     """A ``torch.nn.Module`` that tells clean from restored; it may use the degraded image."""
 
-    def __call__(self, candidate: Tensor, degraded: Tensor) -> Judgement: ...
+    def __call__(self, candidate: Tensor, degraded: Tensor) -> Judgement:
+        """Judge candidates, clean or restored ones, beside what they were degraded to."""
 
 
 class Prior(Protocol):
     """A ``torch.nn.Module`` that adds knowledge (a mask, references) to a batch; has no gradients."""
 
-    def __call__(self, batch: Batch) -> Batch: ...
+    def __call__(self, batch: Batch) -> Batch:
+        """Return the batch with what the prior knows."""
 
 
 class Loss(Protocol):
     """A ``torch.nn.Module`` that returns one unweighted scalar in float32."""
 
-    def __call__(self, seen: LossInput) -> Tensor: ...
+    def __call__(self, seen: LossInput) -> Tensor:
+        """Return the loss."""
 
 
 class Metric(Protocol):
@@ -213,7 +225,8 @@ class Metric(Protocol):
     higher_is_better: bool
     unit: str
 
-    def __call__(self, restored: Tensor, clean: Tensor) -> Tensor: ...
+    def __call__(self, restored: Tensor, clean: Tensor) -> Tensor:
+        """Return one score for each image."""
 
 
 class Synthesizer(Protocol):
@@ -228,4 +241,5 @@ class Synthesizer(Protocol):
     degrades in their place, such as darker or softer ones.
     """
 
-    def __call__(self, clean: Tensor, keys: Tensor, preset: str | None = None) -> tuple[Tensor, Tensor | None]: ...
+    def __call__(self, clean: Tensor, keys: Tensor, preset: str | None = None) -> tuple[Tensor, Tensor | None]:
+        """Return the degraded images, and the mask where one is known."""

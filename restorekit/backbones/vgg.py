@@ -62,6 +62,7 @@ class VGG16Features(nn.Module):
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
 
     def forward(self, image_BCHW: Tensor) -> list[Tensor]:
+        """Return the chosen layers' features of an image [B, 3, H, W] in [0, 1], in their order."""
         lacking = [max(self.reduction - size, 0) for size in image_BCHW.shape[-2:]]
         hidden = (F.pad(image_BCHW, (0, lacking[1], 0, lacking[0]), mode="replicate") - self.mean) / self.std
         taken = []

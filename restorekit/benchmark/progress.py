@@ -8,11 +8,14 @@ from typing import Any, Protocol
 class Progress(Protocol):
     """Is told which model runs, each image done, and how the model ended."""
 
-    def start(self, model: str, images: int) -> None: ...
+    def start(self, model: str, images: int) -> None:
+        """Is told that `model` runs over so many images."""
 
-    def advance(self) -> None: ...
+    def advance(self) -> None:
+        """Is told that one image is done."""
 
-    def finish(self, state: str, note: str) -> None: ...
+    def finish(self, state: str, note: str) -> None:
+        """Is told how the model ended, in a word, and why."""
 
 
 class Silent:

@@ -22,9 +22,11 @@ class LazyGroup(click.Group):
     """A group that imports a command's module when it is run, and lets plugins add commands."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names, those of plugins behind restorekit's own."""
         return [*COMMANDS, *sorted(super().list_commands(ctx))]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command of restorekit, or return that of a plugin."""
         if cmd_name not in COMMANDS:
             return super().get_command(ctx, cmd_name)
         module = importlib.import_module(COMMANDS[cmd_name][0])
@@ -35,12 +37,14 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Say which command is meant when there is none of that name."""
         if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
             hint = closest(args[0], self.list_commands(ctx))
             ctx.fail(f"There is no command {args[0]!r}.{hint} `restorekit --help` lists them.")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands with their summaries, without importing any."""
         rows = [(name, summary) for name, (_, summary) in COMMANDS.items()]
         rows += [(name, c.get_short_help_str()) for name, c in sorted(self.commands.items())]
         with formatter.section("Commands"):

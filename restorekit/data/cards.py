@@ -25,16 +25,14 @@ def words(text: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Split:
-    """One part of a data set.
-
-    `counts`: the numbers of degraded images that published copies have; empty when nobody states one.
-    `folders`: the words that name the split in folder names. `first`: the number in the first
-    file name when the files are numbered without gaps, so that missing ones can be named.
-    """
+    """One part of a data set."""
 
     counts: tuple[int, ...] = ()
+    """The numbers of degraded images that published copies have; empty when nobody states one."""
     folders: tuple[str, ...] = ()
+    """The words that name the split in folder names."""
     first: int | None = None
+    """The number in the first file name when files are numbered without gaps, so that missing ones can be named."""
 
     @property
     def expected(self) -> int | None:
@@ -44,33 +42,43 @@ class Split:
 
 @dataclass(frozen=True)
 class DatasetCard:
-    """A data set: `name` and `title`, its parts, and where it comes from.
-
-    `task`: ``raindrop`` or ``rain-streak``. `splits`: name -> `Split`. `benchmark_split`: the split that is
-    scored when none is named. `paired`: whether clean images exist. `sides`: the order of the halves when one picture
-    holds both images, or the names of the folders of degraded and of clean images, such as ``("wet", "dry")``, where
-    these are not those that `restorekit.data.layout` knows. `pair`: what finds the pairs of a copy where neither does:
-    its folder -> split -> `restorekit.data.pairing.FilePair` of each sample. `homepage`: where the authors offer it.
-    `license`: as its authors state it. `paper`: where it was published.
-    `degraded_scores`: split -> protocol id -> (PSNR in dB, SSIM) of the degraded images of the full split.
-    `layouts`: the arrangements in which copies are found, for people to read.
-    """
+    """A data set: its parts, and where it comes from."""
 
     name: str
+    """What commands call it."""
     title: str
+    """What people call it."""
     task: str
+    """What its images are degraded by: the name of a task, such as ``raindrop``."""
     splits: Mapping[str, Split]
+    """Its parts by name."""
     benchmark_split: str = "test"
+    """The split that is scored when none is named."""
     paired: bool = True
+    """Whether clean images exist."""
     sides: Sides | tuple[str, str] = ""
+    """The order of the halves when one picture holds both images; or the names of the folders.
+
+    These are of degraded and of clean images, such as ``("wet", "dry")``, where `restorekit.data.layout` does not know
+    them.
+    """
     pair: Callable[[Path], Mapping[str, Sequence[Any]]] | None = None
+    """What finds the pairs of a copy where neither layout nor `sides` does.
+
+    Its folder -> split -> `restorekit.data.pairing.FilePair` of each sample.
+    """
     license: str = "none stated"
+    """As its authors state it."""
     homepage: str = ""
+    """Where the authors offer it."""
     paper: str = ""
+    """Where it was published."""
     degraded_scores: Mapping[str, Mapping[str, tuple[float, float]]] = field(
         default_factory=lambda: MappingProxyType({})
     )
+    """Split -> protocol id -> (PSNR in dB, SSIM) of the degraded images of the full split."""
     layouts: tuple[str, ...] = ()
+    """The arrangements in which copies are found, for people to read."""
 
     def split_in(self, path: str) -> str | None:
         """Return the split that a path such as ``Raindrop/test_a/data`` names, or None."""

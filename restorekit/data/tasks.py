@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class TaskCard:
-    """A task: what harms an image (`degraded`) and what is left when it is gone (`clean`), each a few words.
-
-    A plugin declares it as an entry of the kind ``task``; the entry's `summary` is its one line.
-    """
+    """A task. A plugin declares it as an entry of the kind ``task``; the entry's `summary` is its one line."""
 
     degraded: str
+    """What harms an image, in a few words."""
     clean: str
+    """What is left when that is gone, in a few words."""
 
 
 RAINDROP = TaskCard("a photograph through wet glass", "the same scene without drops on the glass")

@@ -17,8 +17,9 @@ from restorekit.weights.manifest import file_sha256
 
 
 class OnnxBackend(BaseRestorer):
-    """Restores whatever a `Restorer` does, by onnxruntime. `strength`: as for `load`. `settings`: as for
-    `Restorer`, except `precision`.
+    """Restores whatever a `Restorer` does, by onnxruntime.
+
+    `strength`: as for `load`. `settings`: as for `Restorer`, except `precision`.
 
     Tensors stay on the CPU; `device` (``auto``, ``cpu``, ``cuda``) is where onnxruntime computes, with so many
     `threads`, 0 for what it chooses. Raises what `OnnxNetwork` does, and `RestorekitError` when onnxruntime is missing.

@@ -145,6 +145,7 @@ class UNet(nn.Module):
             self.register_buffer(name, value, persistent=False)
 
     def forward(self, degraded: Tensor) -> Tensor:
+        """Return the degraded image [B, 3, H, W] with the network's residual added."""
         skips = [degraded, *self.encoder((degraded - self.mean) / self.std)]
         hidden = skips.pop()
         for up in self.ups:

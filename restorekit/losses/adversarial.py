@@ -56,6 +56,7 @@ class Adversarial(nn.Module):
         self.label = label
 
     def forward(self, seen: LossInput) -> Tensor:
+        """Return the loss: one scalar, of the precision of its inputs."""
         logits = fake_of(seen, "adversarial").logits
         if self.mode == "hinge":
             return -logits.mean()
@@ -101,6 +102,7 @@ class Critic(nn.Module):
         return torch.where(flipped, other, label).to(image.dtype)
 
     def forward(self, seen: LossInput) -> Tensor:
+        """Return the loss: one scalar, of the precision of its inputs."""
         real = distance(real_of(seen, "critic").logits, self.labels(seen, real=True), self.mode)
         fake = distance(fake_of(seen, "critic").logits, self.labels(seen, real=False), self.mode)
         return real + fake

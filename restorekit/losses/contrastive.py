@@ -1,5 +1,4 @@
-"""Contrastive loss: near the clean image, far from the degraded one (against white spots that drops"
-" leave)."""
+"""Contrastive loss: near the clean image, far from the degraded one (against white spots that drops leave)."""
 
 from __future__ import annotations
 
@@ -36,6 +35,7 @@ class PyramidFeatures(nn.Module):
         self.levels = levels
 
     def forward(self, image_BCHW: Tensor) -> list[Tensor]:
+        """Return the levels of [B, C, H, W], each with its differences to the right and downwards."""
         found = []
         for _ in range(self.levels):
             right = F.pad(image_BCHW.diff(dim=3), (0, 1))
@@ -83,6 +83,7 @@ class Contrastive(FrozenHolder):
         return (near / (below + _EPS)).mean()
 
     def forward(self, seen: LossInput) -> Tensor:
+        """Return the loss: one scalar, of the precision of its inputs."""
         with torch.no_grad():
             clean = self.network(clean_of(seen, "contrastive"))
             degraded = self.network(seen.batch.degraded)

@@ -26,6 +26,7 @@ class LPIPSLoss(FrozenHolder):
         self.net = net
 
     def forward(self, seen: LossInput) -> Tensor:
+        """Return the loss: one scalar, of the precision of its inputs."""
         clean = clean_of(seen, "lpips")
         check_size(clean, self.net)
         distance: Tensor = self.network(seen.output.image, clean, normalize=True)

@@ -32,6 +32,7 @@ class Perceptual(FrozenHolder):
         super().__init__(VGG16Features(layers, weights))
 
     def forward(self, seen: LossInput) -> Tensor:
+        """Return the loss: one scalar, of the precision of its inputs."""
         with torch.no_grad():
             wanted = self.network(clean_of(seen, "perceptual"))
         terms = [F.mse_loss(a, b) for a, b in zip(self.network(seen.output.image), wanted, strict=True)]

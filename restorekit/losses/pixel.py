@@ -17,6 +17,7 @@ class L1(nn.Module):
     """Mean absolute difference of the output and the clean image."""
 
     def forward(self, seen: LossInput) -> Tensor:
+        """Return the loss: one scalar, of the precision of its inputs."""
         return F.l1_loss(seen.output.image, clean_of(seen, "l1"))
 
 
@@ -24,6 +25,7 @@ class MSE(nn.Module):
     """Mean squared difference of the output and the clean image."""
 
     def forward(self, seen: LossInput) -> Tensor:
+        """Return the loss: one scalar, of the precision of its inputs."""
         return F.mse_loss(seen.output.image, clean_of(seen, "mse"))
 
 
@@ -40,6 +42,7 @@ class Charbonnier(nn.Module):
         self.eps = eps
 
     def forward(self, seen: LossInput) -> Tensor:
+        """Return the loss: one scalar, of the precision of its inputs."""
         difference = seen.output.image - clean_of(seen, "charbonnier")
         return (difference.square() + self.eps**2).sqrt().mean()
 
@@ -59,6 +62,7 @@ class PSNRLoss(nn.Module):
         self.ceiling = ceiling
 
     def forward(self, seen: LossInput) -> Tensor:
+        """Return the loss: one scalar, of the precision of its inputs."""
         difference = seen.output.image - clean_of(seen, "psnr")
         error = difference.square().mean((1, 2, 3))
         return 10 / math.log(10) * torch.log1p(error * 10 ** (self.ceiling / 10)).mean()
@@ -77,6 +81,7 @@ class MaskedL1(nn.Module):
         self.inside, self.outside = inside, outside
 
     def forward(self, seen: LossInput) -> Tensor:
+        """Return the loss: one scalar, of the precision of its inputs."""
         mask = mask_of(seen, "masked-l1")
         weight = self.outside + (self.inside - self.outside) * mask
         return (weight * (seen.output.image - clean_of(seen, "masked-l1")).abs()).mean()
@@ -94,6 +99,7 @@ class References(nn.Module):
         self.mean = mean
 
     def forward(self, seen: LossInput) -> Tensor:
+        """Return the loss: one scalar, of the precision of its inputs."""
         references = references_of(seen, "references")
         if self.mean:
             return F.mse_loss(seen.output.image, references.mean(dim=1))

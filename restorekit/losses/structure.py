@@ -27,6 +27,7 @@ class SSIMLoss(nn.Module):
         self.window = window
 
     def forward(self, seen: LossInput) -> Tensor:
+        """Return the loss: one scalar, of the precision of its inputs."""
         image, clean = seen.output.image, clean_of(seen, "ssim")
         smallest = min(image.shape[-2:])
         size = min(self.window, smallest - (smallest + 1) % 2)
@@ -64,4 +65,5 @@ class Edge(nn.Module):
         return response if self.signed else response.relu()
 
     def forward(self, seen: LossInput) -> Tensor:
+        """Return the loss: one scalar, of the precision of its inputs."""
         return F.mse_loss(self.edges(seen.output.image), self.edges(clean_of(seen, "edge")))

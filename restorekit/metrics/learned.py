@@ -32,6 +32,10 @@ class LPIPS(FrozenHolder):
 
     @torch.no_grad()
     def forward(self, restored: Tensor, clean: Tensor) -> Tensor:
+        """Return the distance of each image, [B] float64 on the CPU; 0 is equal.
+
+        Raises `ImageError` when shapes differ or images are too small.
+        """
         if restored.shape != clean.shape:
             raise ImageError(f"cannot compare images of shapes {tuple(restored.shape)} and {tuple(clean.shape)}")
         check_size(clean, self.net)

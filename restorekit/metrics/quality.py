@@ -63,6 +63,7 @@ class PSNR:
 
     @torch.no_grad()
     def __call__(self, restored: Tensor, clean: Tensor) -> Tensor:
+        """Return the score of each image, [B] float64. Raises `ImageError` when the shapes differ."""
         _check_shapes(restored, clean)
         return _psnr(*_prepare(restored, clean, self.protocol))
 
@@ -83,6 +84,7 @@ class SSIM:
 
     @torch.no_grad()
     def __call__(self, restored: Tensor, clean: Tensor) -> Tensor:
+        """Return the score of each image, [B] float64. Raises `ImageError` when the shapes differ."""
         _check_shapes(restored, clean)
         return _ssim(*_prepare(restored, clean, self.protocol), self.protocol)
 

@@ -42,40 +42,46 @@ def check_license(text: str, where: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One component of one plugin; `summary` is its one line in listings.
-
-    `name`: lower-case words joined by ``-``. `target`: ``"package.module:attribute"``, imported on first
-    use. What the target is depends on `kind`: a class or function that builds the component from its
-    settings (generator, discriminator, prior, loss, metric, synthesizer; a procedure gets the recipe too), a
-    `DatasetCard` (dataset), a `TaskCard` (task), or a `Recipe`, or a function without arguments that returns one
-    (model).
-
-    `needs` and `gives` name what passes between components: ``clean``, ``mask``, ``references`` (data and
-    priors), ``logits`` (discriminators), and any extra of a generator or discriminator such as
-    ``attention``. `tasks` says what a model, data set or synthesizer is for: names of tasks that some plugin
-    declares, such as ``raindrop``. `license` is the SPDX expression of the implementation; without, that of the
-    distribution counts. `deviations` lists, one
-    sentence each, where it differs from the `paper`. `adapts` (models only): it can learn from the one image
-    that it restores. `weights` (models only): ``"package:folder"`` with a ``manifest.json`` of trained
-    weights. `default_for` (models only): those of its tasks for which it is meant to be taken when the user
-    names no model.
+    """One component of one plugin.
 
     Raises `PluginError` when a field is not valid.
     """
 
     name: str
+    """Lower-case words joined by ``-``."""
     kind: Kind
+    """What it is; what `target` has to be depends on it."""
     target: str
+    """``"package.module:attribute"``, imported on first use.
+
+    A class or function that builds the component from its settings (generator, discriminator, prior, loss, metric,
+    synthesizer; a procedure gets the recipe too), a `DatasetCard` (dataset), a `TaskCard` (task), or a `Recipe`, or a
+    function without arguments that returns one (model).
+    """
     summary: str
+    """Its one line in listings."""
     needs: Iterable[str] = frozenset()
+    """What others must hand to it.
+
+    ``clean``, ``mask``, ``references`` (of data and priors), ``logits`` (of discriminators), and any extra of a
+    generator or discriminator, such as ``attention``.
+    """
     gives: Iterable[str] = frozenset()
+    """What it hands to others, by the same names."""
     tasks: tuple[str, ...] = ()
+    """What a model, data set or synthesizer is for: names of tasks that some plugin declares, such as ``raindrop``."""
     paper: str = ""
+    """Where it comes from: authors, title, year."""
     license: str = ""
+    """SPDX expression of the implementation's licence; without, that of the distribution counts."""
     deviations: tuple[str, ...] = ()
+    """Where it differs from the paper, one sentence each."""
     weights: str = ""
+    """Models only: ``"package:folder"`` with a ``manifest.json`` of trained weights."""
     adapts: bool = False
+    """Models only: it can learn from the one image that it restores."""
     default_for: tuple[str, ...] = ()
+    """Models only: those of its tasks for which it is meant to be taken when the user names no model."""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:

@@ -1,2 +1,1 @@
-"""Priors of the core: each takes a `restorekit.interface.Batch` and returns it with a mask or references"
-" added."""
+"""Priors of the core: each returns a `restorekit.interface.Batch` with a mask or references added."""

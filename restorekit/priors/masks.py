@@ -30,6 +30,7 @@ class MaskFromPair(nn.Module):
 
     @torch.no_grad()
     def forward(self, batch: Batch) -> Batch:
+        """Return the batch with its mask. Raises `TrainingError` without clean images to compare with."""
         if self.keep and batch.mask is not None:
             return batch
         if batch.clean is None:

@@ -33,46 +33,57 @@ TASK_NAME = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 class Recipe(Part):
     """A model as data: components, losses, optimizers, data and phases. Frozen and validated.
 
-    `name` says what it is, `task` what for: the name of a task that some plugin declares. `generator`,
-    `discriminator` and `prior` are components with their settings; without `discriminator` it trains in one phase.
-    `losses` are the generator's, `critic_losses` the discriminator's. `optim` and `schedule` say how weights are
-    moved, `phases` when, `data` what they learn from, `adapt` that the model learns each image that it restores.
-    `steps` is the length of the training; every `eval_every` steps it is validated, every `save_every` it is saved.
-    `precision`: ``auto``, ``bf16``, ``fp16`` or ``fp32``. `seed`: of initial weights, data order and augmentation.
-    `clip_norm` (0: off) bounds the norm of each phase's gradient; `ema` (0: off) is the decay of the averaged weights
-    that are evaluated and saved; `accumulate` splits each batch in so many micro-batches; `sync_batch_norm` lets
-    batch norms see the batch over all processes, not only each its own part; `frozen` names modules of the generator
-    that stay as they are (such as those that `--init` brought). `networks`
-    names further networks, which phases of their own (`phases.NAME`) train; `procedure` a plugin's way of training,
-    where phases of losses are not enough.
-
     Raises `RecipeError` from `Recipe.read`; direct construction raises pydantic's ``ValidationError``.
     """
 
     name: str
+    """What the model is called."""
     task: Annotated[str, Field(pattern=TASK_NAME)]
+    """What it is for: the name of a task that some plugin declares."""
     generator: Named
+    """What restores: a component with its settings."""
     discriminator: Named | None = None
+    """What tells restored from clean; without it the model trains in one phase."""
     prior: Named | None = None
+    """What adds knowledge to a batch, such as masks or references."""
     losses: dict[str, Term] = Field(min_length=1)
+    """The generator's losses by name, at least one."""
     critic_losses: dict[str, Term] = Field(default_factory=dict)
+    """The discriminator's losses by name; they come and go with `discriminator`."""
     networks: dict[str, Network] = Field(default_factory=dict)
+    """Further networks by names of their own, which further `phases` train."""
     procedure: Named | None = None
+    """A plugin's way of training, where phases of losses are not enough."""
     optim: Optims = Optims()
+    """How weights are moved."""
     schedule: Schedule = Schedule()
+    """How the learning rate goes on."""
     phases: Phases = Phases()
+    """When which network is trained."""
     data: Data = Data()
+    """What the model learns from."""
     steps: PositiveInt = 10_000
+    """Length of the training."""
     accumulate: PositiveInt = 1
+    """Split each batch into so many micro-batches."""
     precision: Precision = "auto"
+    """What the networks compute in; ``auto``: the fastest that the device has."""
     clip_norm: Annotated[float, Field(ge=0, le=1e12)] = 0.0
+    """Bound of the norm of each phase's gradient (0: none)."""
     ema: Beta = 0.0
+    """Decay of the averaged weights that are evaluated and saved (0: off)."""
     sync_batch_norm: bool = False
+    """Let batch norms see the batch over all processes, not each its own part."""
     frozen: tuple[str, ...] = ()
+    """Modules of the generator that stay as they are, such as those that ``--init`` brought."""
     seed: Seed = 0
+    """Of initial weights, data order and augmentation."""
     eval_every: PositiveInt = 1000
+    """Steps from one validation to the next."""
     save_every: PositiveInt = 1000
+    """Steps from one checkpoint to the next."""
     adapt: Adapt | None = None
+    """Given, the model learns each image that it restores."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

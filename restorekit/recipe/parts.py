@@ -66,6 +66,7 @@ class Named(Open):
     """A component by name, with its settings beside the name. A bare string is its name."""
 
     name: str
+    """The component's name, or its id ``plugin/name``."""
 
     @model_validator(mode="before")
     @classmethod
@@ -77,42 +78,46 @@ class Term(Open):
     """One loss term: its weight, and the settings of the loss beside it."""
 
     weight: Annotated[float, Field(ge=-1e12, le=1e12)] = 1.0
+    """What the loss is multiplied by; at 0 it is neither computed nor needs anything."""
 
 
 class Optim(Part):
-    """An optimizer: ``adam``, ``adamw``, ``sgd`` (with Nesterov momentum 0.9) or any name that timm knows.
-
-    `lr`: the learning rate, before the schedule's factor. `betas`: for every optimizer that has two. `weight_decay`:
-    as the optimizer has it.
-    """
+    """An optimizer and its settings."""
 
     name: str = "adam"
+    """``adam``, ``adamw``, ``sgd`` (with Nesterov momentum 0.9) or any name that timm knows."""
     lr: Factor = 2e-4
+    """The learning rate, before the schedule's factor."""
     betas: tuple[Beta, Beta] = (0.9, 0.999)
+    """For every optimizer that has two."""
     weight_decay: Annotated[float, Field(ge=0, le=1e6)] = 0.0
+    """As the optimizer has it."""
 
 
 class Optims(Part):
-    """The optimizer of each network: `generator` and `discriminator`."""
+    """The optimizer of each network."""
 
     generator: Optim = Optim()
+    """That of the generator."""
     discriminator: Optim = Optim()
+    """That of the discriminator, where there is one."""
 
 
 class Schedule(Part):
-    """The learning rate's factor as a pure function of the step.
-
-    ``constant``; ``step``: times `gamma` at each of `milestones`; ``linear`` and ``cosine``: from 1 at step
-    `start` to `floor` at the last step. `warmup` steps rise linearly from 0 in any of them. A bare string
-    is its name.
-    """
+    """The learning rate's factor as a pure function of the step. A bare string is its name."""
 
     name: Literal["constant", "step", "linear", "cosine"] = "constant"
+    """``step`` falls at `milestones`; ``linear`` and ``cosine`` fall from 1 at `start` to `floor` at the last step."""
     milestones: tuple[PositiveInt, ...] = ()
+    """The steps at which ``step`` falls."""
     gamma: Factor = 0.1
+    """What ``step`` multiplies by at each of `milestones`."""
     start: NonNegativeInt = 0
+    """The step up to which ``linear`` and ``cosine`` stay at 1."""
     floor: Fraction = 0.0
+    """The factor at the last step of ``linear`` and ``cosine``."""
     warmup: NonNegativeInt = 0
+    """For so many steps any of them rises linearly from 0."""
 
     @model_validator(mode="before")
     @classmethod
@@ -121,39 +126,45 @@ class Schedule(Part):
 
 
 class Phase(Part):
-    """How often a network is trained: `repeats` updates, at every `every`-th step from `start` on."""
+    """How often a network is trained."""
 
     repeats: PositiveInt = 1
+    """Updates at a step, all on its one batch."""
     every: PositiveInt = 1
+    """Only at every so many-th step."""
     start: NonNegativeInt = 0
+    """Not before this step."""
 
 
 class OwnPhase(Phase):
-    """A phase beyond the two: it trains the network called `trains`, by its own `losses` and `optim`.
+    """A phase beyond the two, with losses and an optimizer of its own.
 
-    In the phase of a generator, `output` is that network's own; in that of a discriminator, the judgements are its own.
-    `judge` names the discriminator that judges in the phase of a generator, where the recipe has it. `repeats`, `every`
-    and `start` are those of any phase.
+    In the phase of a generator, what losses see as the output is that network's own; in that of a discriminator, the
+    judgements are its own.
     """
 
     trains: str
+    """The name of the network that it trains."""
     losses: dict[str, Term] = Field(min_length=1)
+    """Its losses by name, at least one."""
     optim: Optim = Optim()
+    """Its optimizer."""
     judge: str = "discriminator"
+    """The discriminator that judges in the phase of a generator, where the recipe has it."""
 
 
 class Phases(Part):
-    """The phases of a step: those of generator and discriminator, then those by other names, in order.
-
-    With `share_forward` phases use one forward pass of the generator.
-    """
+    """The phases of a step: those of generator and discriminator, then those by other names, in order."""
 
     model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
     __pydantic_extra__: dict[str, OwnPhase] = Field(init=False)
 
     generator: Phase = Phase()
+    """When the generator is trained."""
     discriminator: Phase = Phase()
+    """When the discriminator is trained, where there is one."""
     share_forward: bool = True
+    """Whether the phases of a step use one forward pass of the generator."""
 
     @property
     def own(self) -> dict[str, OwnPhase]:
@@ -162,68 +173,73 @@ class Phases(Part):
 
 
 class Network(Named):
-    """A network beyond generator and discriminator: the component `name` of `kind`, with its settings."""
+    """A network beyond generator and discriminator, with its settings."""
 
     kind: Literal["generator", "discriminator"] = "generator"
+    """What kind of component `name` is."""
 
 
 class Augment(Part):
-    """Paired augmentation, the same for the degraded and the clean image.
-
-    `flip`: horizontal mirror; `vertical_flip`; `rotate`: by multiples of 90 degrees; `brightness`: a value drawn
-    from [-b, b] is added to images in [0, 1], and the sum clipped; `drops`: probability of adding synthetic raindrops
-    to the degraded image.
-    """
+    """Paired augmentation, the same for the degraded and the clean image."""
 
     flip: bool = True
+    """Mirror half of the samples, left to right."""
     vertical_flip: bool = False
+    """Mirror half of the samples, top to bottom."""
     rotate: bool = False
+    """Turn by a multiple of 90 degrees."""
     brightness: Fraction = 0.0
+    """A value drawn from [-brightness, brightness] is added to images in [0, 1], and the sum clipped."""
     drops: Fraction = 0.0
+    """Probability of adding synthetic raindrops to the degraded image."""
 
 
 class Synthesis(Open):
-    """Degrade clean photographs while training, by the synthesizer called `task`, with one of its presets (`preset`).
-
-    The core's synthesizers are called as their tasks are. `defocus`: share of the crops that are first put out of
-    focus, in whole or to one side, as clean images too. Further fields are the synthesizer's settings.
-    """
+    """Degrade clean photographs while training. Further fields are the synthesizer's settings."""
 
     task: str
+    """The synthesizer; the core's are called as their tasks are."""
     preset: str | None = None
+    """One of its presets; left out, its default."""
     defocus: Fraction = 0.0
+    """Share of the crops that are first put out of focus, in whole or to one side, as clean images too."""
 
 
 class Data(Part):
-    """Where crops come from, and what is done to them (`augment`, `synthesis`).
-
-    `crop`: side in pixels (0: whole images). `batch`: samples a step, over all processes. `resize`: scale
-    the shorter side to so many pixels first (0: not). `cache`: keep decoded images in memory up to so many
-    MiB. `workers`: threads that decode.
-    """
+    """Where crops come from, and what is done to them."""
 
     crop: Annotated[int, Field(ge=0, le=65_536)] = 128
+    """Side of the crops in pixels (0: whole images)."""
     batch: Annotated[int, Field(ge=1, le=65_536)] = 8
+    """Samples a step, over all processes."""
     resize: Annotated[int, Field(ge=0, le=65_536)] = 0
+    """Scale the shorter side of the images to so many pixels first (0: not)."""
     workers: Annotated[int, Field(ge=0, le=1024)] = 0
+    """Threads that decode, at least one."""
     cache: NonNegativeInt = 2048
+    """Keep decoded images in memory up to so many MiB."""
     augment: Augment = Augment()
+    """What is varied at random."""
     synthesis: Synthesis | None = None
+    """How clean photographs are degraded, where the data have no pairs."""
 
 
 class Adapt(Part):
-    """A model that trains on the one image it restores, for at most so many steps and seconds (0: no limit).
-
-    With `patience` > 0 it stops when a held-out tenth of the references has not come closer for so many steps, and
-    keeps the weights that came closest. `pixels`: larger images are learned in crops of so many pixels (0: never).
-    `output` is what is returned: the network's ``prediction``, or the ``references``' mean, without any training.
-    `fallback`: when a budget ends the training before so many steps, or with a network that is further from the
-    references' mean than the input is, that mean is returned (0: the network in any case).
-    """
+    """How a model learns the one image that it restores."""
 
     steps: PositiveInt = 1000
+    """At most so many steps."""
     seconds: Annotated[float, Field(ge=0)] = 0.0
+    """At most so many seconds (0: no limit)."""
     patience: NonNegativeInt = 0
+    """Above 0: stop when a held-out tenth of the references has not come closer for so many steps; the best stays."""
     pixels: NonNegativeInt = 0
+    """Larger images are learned in crops of so many pixels (0: never)."""
     output: Literal["prediction", "references"] = "prediction"
+    """What is returned: the network's prediction, or the references' mean, without any training."""
     fallback: NonNegativeInt = 0
+    """The least steps of a network that counts (0: any).
+
+    When a budget ends the training before so many steps, or with a network that is further from the references' mean
+    than the input is, that mean is returned.
+    """

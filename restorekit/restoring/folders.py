@@ -37,7 +37,9 @@ class FileOptions:
 
 @dataclass
 class Report:
-    """What became of each file. `restored`: what was written. `skipped`: inputs whose result is there already.
+    """What became of each file.
+
+    `restored`: what was written. `skipped`: inputs whose result is there already.
     `failed`: (file, message). `notes`: (file, what could not be kept).
 
     `stopped`: why the rest was not tried, or an empty string.

@@ -1,5 +1,4 @@
-"""Taking an image of any kind apart into RGB in [0, 1], and putting the restored one back into the same
-kind."""
+"""Taking an image of any kind apart into RGB in [0, 1], and putting the restored one back."""
 
 from __future__ import annotations
 

@@ -49,34 +49,39 @@ _needs: WeakKeyDictionary[Any, dict[Precision, tuple[float, float]]] = WeakKeyDi
 
 @dataclass(frozen=True)
 class RestorerInfo:
-    """Where a restorer comes from, for tables and messages.
-
-    `model` and `task`: their names. `weights`: what they are and where from. `width`: the network's width, when that
-    is a setting. `recipe_digest`: identifies the recipe. `adaptive`: it looks at each image anew before it restores
-    it, and, unless `learns` is false, trains a network on it. `strength`: how much of the result is blended with the
-    input. `seen`: perceptual hashes of the real photographs that the weights were trained on.
-    """
+    """Where a restorer comes from, for tables and messages."""
 
     model: str = ""
+    """The model's name."""
     task: str = ""
+    """What it is for."""
     weights: str = ""
+    """What the weights are and where from."""
     width: str = ""
+    """The network's width, when that is a setting."""
     recipe_digest: str = ""
+    """Identifies the recipe."""
     adaptive: bool = False
+    """Whether it looks at each image anew before it restores it."""
     learns: bool = True
+    """Whether an adaptive one trains a network on the image."""
     strength: float = 1.0
+    """How much of the result is blended with the input, 0 to 1."""
     seen: tuple[int, ...] = ()
+    """Perceptual hashes of the real photographs that the weights were trained on."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How long an adaptive model may learn one image: `steps`, `seconds`, whichever ends first.
+    """How long an adaptive model may learn one image, whichever ends first.
 
-    None leaves the choice to the model. Raises `RestorekitError` for values that are not positive.
+    Raises `RestorekitError` for values that are not positive.
     """
 
     steps: int | None = None
+    """At most so many steps; None leaves the choice to the model."""
     seconds: float | None = None
+    """At most so many seconds; None for no limit."""
 
     def __post_init__(self) -> None:
         for name, value in (("steps", self.steps), ("seconds", self.seconds)):
@@ -130,8 +135,7 @@ class BaseRestorer(ABC):
 
     @abstractmethod
     def _network_for(self, image: Tensor) -> Network | Tensor:
-        """Return the network that restores [1, 3, H, W] in [0, 1], or the restored image itself, not
-        clipped."""
+        """Return the network that restores [1, 3, H, W] in [0, 1], or the restored image, not clipped."""
 
     def _fixed_network(self) -> Network | None:
         """Return the network if it is the same for every image."""

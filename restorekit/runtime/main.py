@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from restorekit.errors import RestorekitError
-from restorekit.notices import on_terminal
+from restorekit.notices import on_terminal, say
 from restorekit.restoring.folders import Job, Report, plan_jobs, run_jobs
 from restorekit.runtime.restorer import OnnxRestorer
 from restorekit.version import __version__
@@ -29,7 +29,7 @@ def _restore(given: argparse.Namespace) -> int:
         )
         report = run_jobs(jobs, restorer, _tell_file)
     except RestorekitError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        say(f"Error: {error}")
         return 1
     _tell(report)
     return 0 if report.ok else 1
@@ -59,14 +59,14 @@ def _tile(text: str) -> int | str:
 
 
 def _tell_file(job: Job, done: int, count: int) -> None:
-    print(f"{done}/{count} {job.source}", file=sys.stderr)
+    say(f"{done}/{count} {job.source}")
 
 
 def _tell(report: Report) -> None:
     for path, note in report.notes:
-        print(f"Note: {path}: {note}", file=sys.stderr)
+        say(f"Note: {path}: {note}")
     for _, message in report.failed:
-        print(f"Failed: {message}", file=sys.stderr)
+        say(f"Failed: {message}")
     if report.stopped:
-        print(f"Stopped: {report.stopped}", file=sys.stderr)
-    print(report.summary())
+        say(f"Stopped: {report.stopped}")
+    sys.stdout.write(f"{report.summary()}\n")

@@ -9,18 +9,21 @@ from restorekit.errors import RestorekitError
 
 @dataclass(frozen=True)
 class Limits:
-    """`megabytes`: largest upload. `jobs`: how many files are restored at once. `queue`: how many may wait.
-
-    `minutes`: how long a file and its result are kept after they were last looked at; they also go when the visitor
-    removes them and when the server ends. `files`: how many one session may hold.
-    Raises `RestorekitError` for a value that is not positive.
-    """
+    """The limits of a server. Raises `RestorekitError` for a value that is not positive."""
 
     megabytes: float = 200
+    """The largest upload."""
     jobs: int = 1
+    """How many files are restored at once."""
     queue: int = 100
+    """How many files may wait."""
     minutes: float = 60
+    """How long a file and its result are kept after they were last looked at.
+
+    They also go when the visitor removes them and when the server ends.
+    """
     files: int = 500
+    """How many files one session may hold."""
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

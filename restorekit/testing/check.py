@@ -102,6 +102,7 @@ class Check:
         return self.key.rpartition(":")[2]
 
     def __call__(self) -> None:
+        """Run the check; raises what it finds wrong."""
         self.function()
 
     def __str__(self) -> str:

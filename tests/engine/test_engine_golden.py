@@ -12,6 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import click
 import pytest
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "engine_curves.json"
@@ -92,7 +93,7 @@ def _program() -> None:
     for model, terms in found.items():
         for name, values in terms.items():
             pairs = zip(values, MODELS[model][name], strict=True)
-            print(f"{model:18} {name:30} {max(abs(a - b) / max(abs(b), 1e-2) for a, b in pairs):.2e}")
+            click.echo(f"{model:18} {name:30} {max(abs(a - b) / max(abs(b), 1e-2) for a, b in pairs):.2e}")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import click
 import torch
 from safetensors.torch import load_file
 
@@ -173,7 +174,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         seen = kill_test(Path(folder), given.model, given.kills, given.seed)
-    print(
+    click.echo(
         f"{seen.kills} kills of {seen.model} in {seen.seconds:.0f} s, {seen.while_writing} of them while a file was"
         f" written, {seen.before_first_step} before the first step; at most {max(seen.lost, default=0)} steps lost"
         f" (saved every {SAVE_EVERY}); weights at the end {'identical' if seen.identical else 'DIFFERENT'}"

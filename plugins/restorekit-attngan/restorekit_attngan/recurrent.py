@@ -39,7 +39,7 @@ class ConvLSTMCell(nn.Module):
         self.peephole = nn.Parameter(torch.zeros(3, width, 1, 1)) if peephole else None
 
     def forward(self, features: Tensor, state: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
-        """features [B, C, H, W], state (hidden, cell) or None for zeros -> the next (hidden, cell)."""
+        """From features [B, C, H, W] and state (hidden, cell) or None for zeros -> the next (hidden, cell)."""
         if state is None:
             # A hidden state of zeros adds nothing: half of the convolution is left out.
             weight = self.gates.weight[:, : self.width]

@@ -41,6 +41,7 @@ class Stage(RecipeTask):
         self.part = part
 
     def forward(self, networks: Networks, batch: Batch) -> Output:
+        """Run the part that is trained alone: the recurrent network, or the autoencoder on the true mask."""
         if self.part == "attention":
             output = networks["generator"](batch.degraded, restoring=False)
         else:

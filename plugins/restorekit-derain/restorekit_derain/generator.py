@@ -32,6 +32,7 @@ class ResidualBlock(nn.Module):
         _initialise(self.second, gain=0.1)
 
     def forward(self, features: Tensor) -> Tensor:
+        """Map features [B, width, H, W] to the same shape."""
         changed: Tensor = features + self.second(F.relu(self.first(features), inplace=True))
         return changed
 
@@ -54,6 +55,7 @@ class NAFBlock(nn.Module):
         self.scales = nn.ParameterList(torch.zeros(1, width, 1, 1) for _ in range(2))
 
     def forward(self, features: Tensor) -> Tensor:
+        """Map features [B, width, H, W] to the same shape."""
         gated = _simple_gate(self.depthwise(self.widen[0](self.norms[0](features))))
         gated = gated * self.attention(gated.mean((2, 3), keepdim=True))
         features = features + self.scales[0] * self.project[0](gated)

@@ -27,6 +27,7 @@ class ChangeMask(nn.Module):
         self.low, self.high = low / 255, high / 255
 
     def forward(self, seen: LossInput) -> Tensor:
+        """Return the loss: one scalar, of the precision of its inputs."""
         logits = seen.output.extras.get("mask_logits")
         if not isinstance(logits, Tensor) or seen.batch.clean is None:
             raise TrainingError(

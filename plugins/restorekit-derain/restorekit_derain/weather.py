@@ -67,6 +67,7 @@ class Weather:
         self.layers = [layer for folder in filter(None, pairs.split(":")) for layer in _measured(Path(folder))]
 
     def __call__(self, clean: Tensor, keys: Tensor, preset: str | None = None) -> tuple[Tensor, Tensor | None]:
+        """Degrade each of [B, 3, H, W] in the way that its key draws; no mask is known."""
         degraded = [self._degrade[self.kind(key)](scene, key) for scene, key in zip(clean, keys.tolist(), strict=True)]
         return torch.stack(degraded), None
 

@@ -204,6 +204,7 @@ class ESPNet(nn.Module):
         self.register_buffer("shift", -mean / std / 255, persistent=False)
 
     def forward(self, image_BCHW: Tensor) -> Tensor:
+        """Return the score of each class for each pixel: [B, 3, H, W] in [0, 1] -> [B, classes, H, W]."""
         height, width = image_BCHW.shape[-2:]
         padding = (0, -width % MULTIPLE, 0, -height % MULTIPLE)
         padded = F.pad(image_BCHW.flip(1), padding, mode="replicate")

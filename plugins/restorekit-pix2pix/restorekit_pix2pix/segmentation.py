@@ -70,14 +70,14 @@ class SegmentationAgreement(nn.Module):
 
     @torch.no_grad()
     def labels(self, image: Tensor) -> Tensor:
-        """image [B, 3, H, W] in [0, 1] -> the most likely class of each pixel, [B, H, W] int64."""
+        """Return, of images [B, 3, H, W] in [0, 1], the most likely class of each pixel, [B, H, W] int64."""
         if self._network is None:
             self._network = load_network(self.name, self.weights_file)
         scores: Tensor = self._network.to(image.device)(image.float().clamp(0, 1))
         return scores.argmax(1)
 
     def seen(self, image: Tensor) -> Tensor:
-        """image [B, 3, H, W] in [0, 1] -> its label map in colours, [B, 3, H, W] in [0, 1]."""
+        """Return, of images [B, 3, H, W] in [0, 1], the label maps in colours, [B, 3, H, W] in [0, 1]."""
         colours = espnet.COLOURS if self.name == "espnet" else voc_colours(self.known.count)
         palette = unit(torch.tensor(colours, device=image.device))
         return palette[self.labels(image)].movedim(-1, 1)

@@ -37,7 +37,7 @@ class _DecoderLevel(nn.Module):
         self.norm = nn.BatchNorm2d(outputs)
 
     def forward(self, features: Tensor, skip: Tensor) -> Tensor:
-        """features [B, C, H, W], skip [B, D, 2 H, 2 W], C + D `inputs` -> [B, outputs, 2 H, 2 W]."""
+        """From features [B, C, H, W] and skip [B, D, 2 H, 2 W], C + D `inputs` -> [B, outputs, 2 H, 2 W]."""
         return functional.leaky_relu(self.norm(_enlarge_join_convolve(self.convolution, features, skip)), 0.2)
 
 

@@ -13,8 +13,10 @@ from restorekit.errors import DataError
 
 
 def photos() -> tuple[Path, ...]:
-    """Return the paths of the photographs (JPEG, RGB), sorted by name; raises `DataError` when they are
-    missing."""
+    """Return the paths of the photographs (JPEG, RGB), sorted by name.
+
+    Raises `DataError` when they are missing.
+    """
     folder = resources.files(__name__) / "photos"
     if not isinstance(folder, Path):
         raise DataError(

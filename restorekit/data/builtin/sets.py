@@ -58,8 +58,7 @@ def _by_plugin(task: str, component: Component) -> Rendering:
 
 
 def builtin_pairs(task: str) -> Iterator[tuple[str, Pixels, Pixels, Pixels | None]]:
-    """Yield (name, degraded, clean, mask) of each test image of a task, always the same and in the same
-    order.
+    """Yield (name, degraded, clean, mask) of each test image of a task, always in the same order.
 
     `degraded` and `clean`: [H, W, 3] uint8. `mask`: [H, W] uint8 in {0, 1}, or None where the synthesizer gives none.
     Raises `DataError` for a task without synthesizer.

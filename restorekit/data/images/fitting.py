@@ -26,16 +26,17 @@ _XMP_NAME, _IPTC_NAME = 29, 28  # bytes of the names in front of the data in a J
 
 @dataclass(frozen=True, kw_only=True)
 class WriteOptions:
-    """How pictures are written.
-
-    `quality`: of JPEG, WebP and AVIF, 1 to 100; None for 95, and lossless WebP where the source was. `metadata`:
-    ``keep`` all, keep it without the place (``no-gps``), or ``none``: the colour profile and the resolution stay, for
-    they say how the pixels look. `note`: what was done, by name, into XMP; nothing when empty.
-    """
+    """How pictures are written. Raises `ImageError` for a quality that is not allowed."""
 
     quality: int | None = None
+    """Of JPEG, WebP and AVIF, 1 to 100; None for 95, and lossless WebP where the source was."""
     metadata: Metadata = "keep"
+    """``keep`` all, keep it without the place (``no-gps``), or ``none``.
+
+    The colour profile and the resolution stay, for they say how the pixels look.
+    """
     note: Mapping[str, str] = field(default_factory=dict)
+    """What was done, by name, into XMP; nothing when empty."""
 
     def __post_init__(self) -> None:
         if self.quality is not None and not 1 <= self.quality <= 100:

@@ -20,12 +20,12 @@ Pixels = Whole
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """One image in memory.
+    r"""One image in memory.
 
     `pixels`: [H, W, 3] RGB, uint8 or uint16, full range; a grey image holds its grey three times. `alpha`:
     [H, W] of the same type, not premultiplied. `grey`: write one channel (luma). `format`: ``JPEG``, ``PNG``,
     ``WEBP``, ``TIFF`` or ``AVIF``, as read; ``PNG`` for all others. `lossless`: whether the source was stored without
-    loss. `exif` (with the prefix ``Exif\\0\\0``), `icc` and `xmp`: raw bytes. `iptc`: records of IPTC-IIM. `comment`:
+    loss. `exif` (with the prefix ``Exif\0\0``), `icc` and `xmp`: raw bytes. `iptc`: records of IPTC-IIM. `comment`:
     free text. `texts`: further (keyword, text) of a PNG. `dpi`: pixels per inch. `notes`: what could not be kept.
     """
 

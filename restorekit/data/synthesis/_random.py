@@ -39,8 +39,7 @@ def between(share: Tensor, bounds: Range | tuple[Tensor, Tensor]) -> Tensor:
 
 
 def check(clean: Tensor, keys: Tensor) -> None:
-    """Refuse, with `DataError`, what is not a [B, 3, H, W] batch in float32 or float64 with B integer
-    keys."""
+    """Raise `DataError` for what is not a batch [B, 3, H, W] in float32 or float64 with B integer keys."""
     if clean.ndim != 4 or clean.shape[1] != 3 or clean.dtype not in (torch.float32, torch.float64):
         raise DataError(
             f"The synthesizer got an image tensor of shape {tuple(clean.shape)} and type {clean.dtype}; it "

@@ -176,6 +176,7 @@ class Raindrops:
     presets = tuple(PRESETS)
 
     def __call__(self, clean: Tensor, keys: Tensor, preset: str | None = None) -> tuple[Tensor, Tensor | None]:
+        """Return `add_drops` with the settings of a preset, ``drops`` by default."""
         return add_drops(clean, keys, PRESETS[preset or "drops"])
 
 
@@ -199,8 +200,10 @@ def _image_values(settings: RaindropSettings, keys: Tensor) -> dict[str, Tensor]
 
 @dataclass(frozen=True)
 class _Drops:
-    """Lobes of drops. `x`, `y`, `rx`, `ry`: of the lobe, pixels; the others: of its drop. Each [B, N]
-    float64."""
+    """Lobes of drops, each field [B, N] float64.
+
+    `x`, `y`, `rx`, `ry`: of the lobe, pixels; the others: of its drop.
+    """
 
     x: Tensor
     y: Tensor
@@ -256,8 +259,7 @@ def _radii(settings: RaindropSettings, median: Tensor, share: Tensor) -> Tensor:
 
 
 def _lobes(draws: Tensor, body: dict[str, Tensor], running: Tensor) -> dict[str, Tensor]:
-    """Lay a body and smaller lobes around it; gravity pulls them down, the trail of a running drop goes
-    up."""
+    """Lay a body and smaller lobes around it; gravity pulls them down, a running drop's trail goes up."""
     parts: dict[str, list[Tensor]] = {"x": [], "y": [], "rx": [], "ry": []}
     for lobe in range(LOBES):
         angle, reach, size, lean = draws[:, 4 * lobe : 4 * lobe + 4].unbind(1)
@@ -273,8 +275,7 @@ def _lobes(draws: Tensor, body: dict[str, Tensor], running: Tensor) -> dict[str,
 
 
 def _maps(drops: _Drops, like: Tensor, defocus: Tensor) -> dict[str, Tensor]:
-    """Render the drops: [B, 1, H, W] maps of cover (opacity with soft edge), place in the drop, sky and
-    rim."""
+    """Render the drops: [B, 1, H, W] maps of cover (soft opacity), place in the drop, sky and rim."""
     drops = drops.to(like)
     columns, rows = (torch.arange(n, device=like.device, dtype=like.dtype) for n in (like.shape[-1], like.shape[-2]))
     across = ((columns - drops.x[..., None]) / drops.rx[..., None]).square()
@@ -323,8 +324,7 @@ def _softened(inside: Tensor, radius: Tensor, edge: Tensor) -> Tensor:
 
 
 def _sky_light(thumb: Tensor, lift: Tensor) -> Tensor:
-    """Estimate the light from above, [B, 3, 1, 1]: the brightest of the scene's upper half, `lift`ed to
-    white."""
+    """Estimate the light from above, [B, 3, 1, 1]: the brightest of the upper half, `lift`ed to white."""
     upper = thumb[:, :, : thumb.shape[2] // 2]
     luma = upper.mean(1, keepdim=True)
     weight = torch.softmax(10 * luma.flatten(1), dim=1).view_as(luma)

@@ -156,6 +156,7 @@ class Streaks:
     presets = tuple(PRESETS)
 
     def __call__(self, clean: Tensor, keys: Tensor, preset: str | None = None) -> tuple[Tensor, Tensor | None]:
+        """Return `add_streaks` with the settings of a preset, and no mask."""
         degraded, rain = add_streaks(clean, keys, PRESETS[preset or "mixed"])
         return degraded, (rain > STREAK_MASK_THRESHOLD).to(clean.dtype)
 
@@ -257,8 +258,7 @@ class _Streaks:
 
 
 def _sheared(upright: Tensor, slope: Tensor) -> Tensor:
-    """Slant the layers [B, H, W]: row y moves by slope * y pixels, with wrap-around and linear
-    interpolation."""
+    """Slant the layers [B, H, W]: row y moves by slope * y pixels, wrapped around, interpolated linearly."""
     _, height, width = upright.shape
     rows = torch.arange(height, device=upright.device, dtype=upright.dtype)
     shift = slope[:, None] * rows

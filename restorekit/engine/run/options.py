@@ -12,40 +12,47 @@ OnStep = Callable[[int, dict[str, float]], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How to run.
-
-    `device`: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``. `log_every`: steps from one log line to the next.
-    `compile`: ``auto`` (long CUDA jobs), ``on`` or ``off``. `max_steps`: stop after this step as if interrupted.
-    `on_nan`: what follows an update that was masked because it was not finite: ``stop`` with a message,
-    ``rollback`` to the last checkpoint and go on with other samples, or ``skip`` it; the last two a bounded
-    number of times. `on_bad_image`: ``stop``, or ``skip`` and count. `profile`: trace a few steps.
-    `init`: weights to start the generator from, as far as names and shapes agree. `track`: plugins that follow the
-    run; None: those that it was started with, at first none.
-    """
+    """How to run."""
 
     device: str = "auto"
+    """``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``."""
     compile: str = "auto"
+    """Compile the networks: ``auto`` (long CUDA jobs), ``on`` or ``off``."""
     max_steps: int | None = None
+    """Stop after this step as if interrupted."""
     log_every: int = 20
+    """Steps from one log line to the next."""
     on_nan: Literal["stop", "rollback", "skip"] = "stop"
+    """What follows an update that was masked because it was not finite.
+
+    ``stop`` with a message, ``rollback`` to the last checkpoint and go on with other samples, or ``skip`` it; the last
+    two a bounded number of times.
+    """
     on_bad_image: Literal["stop", "skip"] = "stop"
+    """What follows an image that cannot be read: ``stop``, or ``skip`` and count it."""
     profile: bool = False
+    """Trace a few steps."""
     init: Path | None = None
+    """Weights to start the generator from, as far as names and shapes agree."""
     track: tuple[str, ...] | None = None
+    """Plugins that follow the run; None: those that it was started with, at first none."""
 
 
 @dataclass
 class RunResult:
-    """How a run ended: in the folder `run`, after `step` steps, `completed` or interrupted.
-
-    `exit_code`: of the command, 0 unless something is wrong. `best`: the best value of each validation metric.
-    `bad_images`: what was left out, file -> why. `report`: what `profile` found, in words.
-    """
+    """How a run ended."""
 
     run: Path
+    """Its folder."""
     step: int
+    """The last step that was done."""
     completed: bool
+    """Whether all steps were done, or it was interrupted."""
     exit_code: int = 0
+    """Of the command: 0 unless something is wrong."""
     best: dict[str, float] = field(default_factory=dict)
+    """The best value of each validation metric."""
     bad_images: dict[str, str] = field(default_factory=dict)
+    """What was left out: file -> why."""
     report: str = ""
+    """What `Options.profile` found, in words."""

@@ -56,6 +56,7 @@ class SyncedBatchNorm(_BatchNorm):
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(self, input: Tensor) -> Tensor:
+        """Normalise [B, C, ...] by the statistics of all processes while they train together, else by its own."""
         if not (self.training and _TOGETHER.get()):
             return super().forward(input)
         self._check_input_dim(input)

@@ -139,6 +139,7 @@ class RecipeTask:
                 module.to(device)
 
     def prepare(self, batch: Batch) -> Batch:
+        """Return the batch with what the prior adds; priors of whole images have added theirs before."""
         if self.prior is None or per_image_prior(self.prior):
             return batch
         with torch.no_grad():
@@ -146,6 +147,7 @@ class RecipeTask:
         return expect(prepared, Batch, "the prior")
 
     def forward(self, networks: Networks, batch: Batch) -> Output:
+        """Run the generator; image and extras come in float32."""
         return restored(networks["generator"](batch.degraded), batch.degraded, "the generator").float()
 
     def _judge(self, networks: Networks, judge: str, candidate: Tensor, batch: Batch) -> Judgement:
@@ -175,6 +177,7 @@ class RecipeTask:
         return LossInput(batch, output, fake, real)
 
     def terms(self, phase: str, networks: Networks, batch: Batch, output: Output) -> tuple[Terms, dict[str, Tensor]]:
+        """Return the terms of a phase as name -> (weight, unweighted scalar), and the discriminator's accuracies."""
         seen = self._seen(phase, networks, batch, output)
         extra = {}
         if phase == "discriminator" and seen.real and seen.fake:

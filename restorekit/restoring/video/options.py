@@ -41,18 +41,23 @@ ENCODERS: dict[str, Encoder] = {
 class VideoOptions:
     """Codec, quality and metadata of a restored clip or animation.
 
-    `codec`: ``auto`` takes the source's where it is among `CODECS` and the container holds it, else H.264 (VP9 in
-    WebM). ``ffv1`` is lossless. `crf`: the encoder's constant quality, from 0, best, to 51 (H.264, HEVC) or 63 (VP9,
-    AV1); by default 18, 20, 24 and 24, where a difference is hard to see. `metadata`: titles, tags and chapters, and
-    an animation's EXIF, XMP and comment: ``keep`` them, without the place (``no-gps``), or ``none``; languages stay.
-    `quality`: of animated WebP, 1 to 100; None for 95.
-    Raises `DataError` for other values.
+    Raises `DataError` for values that are not allowed.
     """
 
     codec: CodecName = "auto"
+    """``auto`` takes the source's where `CODECS` has it and the container holds it, else H.264 (VP9 in WebM)."""
     crf: int | None = None
+    """The encoder's constant quality, from 0, best, to 51 (H.264, HEVC) or 63 (VP9, AV1).
+
+    By default 18, 20, 24 and 24, where a difference is hard to see; ``ffv1`` is lossless and has none.
+    """
     metadata: Metadata = "keep"
+    """Titles, tags and chapters, and an animation's EXIF, XMP and comment.
+
+    ``keep`` them, without the place (``no-gps``), or ``none``; languages stay.
+    """
     quality: int | None = None
+    """Of animated WebP, 1 to 100; None for 95."""
 
     def __post_init__(self) -> None:
         if self.codec not in CODECS:
