@@ -267,6 +267,9 @@ def test_the_models_that_are_offered():
     assert [choice.default for choice in offered] == [True] + [False] * (len(offered) - 1)
     purposes = {choice.name: choice.purpose for choice in offered}
     assert purposes["attngan"].startswith("To remove raindrops on the glass")
+    assert all(purpose.endswith(".") for purpose in purposes.values())
+    assert purposes["rain2avoid-plus"].startswith("To remove streaks of rain that falls in front of the scene. Better")
+    assert ". pix2pix: U-Net" in purposes["pix2pix"]
     name = offered[-1].name
     assert choices(registry(), name)[0].name == name
     with pytest.raises(UnknownNameError):

@@ -211,6 +211,7 @@ def test_a_photograph_of_12_megapixels_on_a_phone(visit):
     drop(page, **{"IMG_0001.jpg": photo(4000, 3000, suffix="JPEG", exif=turned, quality=60)})
     expect(row(page, "IMG_0001.jpg")).to_have_class(re.compile("done"), timeout=240_000)
     expect(page.locator("#facts")).to_contain_text("3000 × 4000 pixels")
+    expect(page.locator("#drop .or")).to_be_hidden()  # fingers drop nothing
     page.locator("#zoom-in").click()
     expect(page.locator("#stage")).to_have_class(re.compile("large"))
     assert seen.wider_than_screen() == []
@@ -245,6 +246,7 @@ def test_clips_and_animations(visit, tmp_path):
     moving = photo(suffix="WEBP", save_all=True, lossless=True, append_images=[Image.new("RGB", (60, 40), (0, 0, 250))])
     drop(page, **{"drive.mp4": clip(tmp_path / "drive.mp4")})
     expect(page.locator("#viewer-title")).to_have_text("drive.mp4")
+    expect(row(page, "drive.mp4").locator(".blank")).to_have_text("▶")
     drop(page, **{"wave.webp": moving})
     expect(row(page, "wave.webp")).to_have_class(re.compile("done"))
     expect(page.locator("#clip-after")).to_have_js_property("readyState", 4)

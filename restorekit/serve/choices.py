@@ -24,9 +24,16 @@ class Choice:
 
 def _purpose(component: Component, tasks: dict[str, str]) -> str:
     """Say what a model is for: its first task, which is the widest, and what it is."""
-    summary = component.entry.summary
+    summary = _sentence(component.entry.summary)
     aims = [tasks.get(task, task) for task in component.entry.tasks]
-    return f"To {aims[0]}. {summary}" if aims else summary
+    return f"To {aims[0].rstrip('.')}. {summary}" if aims else summary
+
+
+def _sentence(text: str) -> str:
+    """Return a summary as a sentence among others: its first word as it is where that is a name, and a full stop."""
+    text = text.rstrip(".")
+    first = text.partition(" ")[0]
+    return f"{text[:1].upper() if first.islower() and first.isalpha() else text[:1]}{text[1:]}."
 
 
 def _usable(component: Component) -> bool:

@@ -122,7 +122,7 @@ function element(tag, properties = {}, ...children) {
 function rowOf(item) {
   if (item.row) return item.row;
   const parts = {
-    picture: element("span", { className: "blank" }),
+    picture: element("span", { className: "blank", ariaHidden: "true" }),
     name: element("span", { className: "name", textContent: item.name, title: item.name }),
     state: element("span", { className: "state" }),
     bar: element("progress", { max: 1 }),
@@ -169,6 +169,7 @@ function show(item) {
     parts.picture.replaceWith(picture);
     parts.picture = picture;
   }
+  if (item.state === "done" && item.kind !== "image") parts.picture.textContent = "▶";
   summary();
 }
 
