@@ -21,7 +21,7 @@ from restorekit.errors import RestorekitError, UnknownNameError
 from restorekit.plugin.registry import registry
 from restorekit.serve import Limits, choices
 from restorekit.serve.pace import Pace, progress
-from restorekit.serve.run import bind, is_local, users_of
+from restorekit.serve.server import bind, is_local, users_of
 from restorekit.serve.store import Store, plain_name
 
 pytestmark = pytest.mark.xdist_group("serve")
@@ -303,11 +303,11 @@ def test_asking_for_help_loads_neither_gradio_nor_torch():
 
 
 def test_without_gradio_the_command_says_how_to_get_it(monkeypatch):
-    from restorekit.serve import run
+    from restorekit.serve import server
 
-    monkeypatch.setattr(run, "find_spec", lambda name: None)
+    monkeypatch.setattr(server, "find_spec", lambda name: None)
     with pytest.raises(RestorekitError, match=r"pip install 'restorekit\[serve\]'"):
-        run.require_gradio()
+        server.require_gradio()
 
 
 @pytest.mark.slow

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from restorekit.serve import Limits, choices
-from restorekit.serve.run import PORT, address_of, bind, ended_by_a_signal, is_local, prepared, require_gradio, users_of
+from restorekit.serve.server import (
+    PORT,
+    address_of,
+    bind,
+    ended_by_a_signal,
+    is_local,
+    prepared,
+    require_gradio,
+    users_of,
+)
 
 if TYPE_CHECKING:
     from restorekit.restoring.restorer import BaseRestorer

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, overload
 from PIL import Image
 from torch import Tensor, nn
 
-from restorekit.engine.adapt.learning import adapt
+from restorekit.engine.adapt.one_image import adapt
 from restorekit.errors import WeightsError
 from restorekit.networks import build_generator
 from restorekit.notices import notice_once

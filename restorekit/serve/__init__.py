@@ -1,6 +1,6 @@
 """The local page: drop photographs on it, compare before and after, take the results home.
 
-Importing the package loads neither gradio nor torch; `restorekit.serve.run` does.
+Importing the package loads neither gradio nor torch; `restorekit.serve.server` does.
 """
 
 from restorekit.serve.choices import Choice, choices

@@ -57,7 +57,7 @@ class Api:
         """
         # gradio reads the annotations for its clients, but hands over what came as JSON, and takes that too
         sent = FileData.model_validate(image)
-        source = Path(sent.path)  # an uploaded one: `FileGuard` sees to that
+        source = Path(sent.path)  # an uploaded one: `UploadsOnly` sees to that
         item = self._items.add(secrets.token_hex(16), sent.orig_name or source.name)
         item.strength = strength
         try:

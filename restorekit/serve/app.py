@@ -20,10 +20,10 @@ from starlette.background import BackgroundTask
 from restorekit.errors import RestorekitError
 from restorekit.restoring.video import can_read_clips
 from restorekit.serve import store
+from restorekit.serve.access import AccessCheck, UploadsOnly
 from restorekit.serve.api import Api
 from restorekit.serve.desk import Desk
 from restorekit.serve.files import write_blended
-from restorekit.serve.guard import FileGuard, Guard
 from restorekit.serve.limits import Limits
 from restorekit.serve.store import Item, Store
 from restorekit.version import __version__
@@ -42,7 +42,7 @@ _SWEEP = 30.0  # seconds between two looks for what nobody needs any more
 def build(
     desk: Desk, items: Store, limits: Limits, *, users: dict[str, str] | None = None, hosts: Sequence[str] = ()
 ) -> FastAPI:
-    """Return the application. `users` and `hosts`: see `Guard`."""
+    """Return the application. `users` and `hosts`: see `AccessCheck`."""
     api = Api(desk, items, limits)
 
     @contextlib.asynccontextmanager
@@ -58,8 +58,8 @@ def build(
     _serve_uploads(app, items, limits)
     _serve_items(app, items)
     _serve_sessions(app, items)
-    app.add_middleware(FileGuard, uploads=items.uploads)
-    app.add_middleware(Guard, users=users or {}, hosts=hosts)
+    app.add_middleware(UploadsOnly, uploads=items.uploads)
+    app.add_middleware(AccessCheck, users=users or {}, hosts=hosts)
     gradio.mount_gradio_app(
         app, api.blocks, "/", max_file_size=limits.bytes, run_history=False, ssr_mode=False, pwa=False,
         mcp_server=False, enable_monitoring=False, footer_links=[],

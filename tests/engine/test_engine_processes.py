@@ -193,7 +193,7 @@ if rank == 1:
     bad.append(True)  # its value overflows, and the gradient of a sum stays finite
 engine.step(1, feed.batch(1))
 assert all(torch.equal(p, before[n]) for n, p in engine.generator.named_parameters())
-assert [(t.step, t.terms) for t in engine.read_trouble()] == [(1, ("mse",))]
+assert [(t.step, t.terms) for t in engine.read_masked()] == [(1, ("mse",))]
 """
 
 

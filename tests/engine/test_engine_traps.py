@@ -14,7 +14,7 @@ from restorekit.data.augment import augment
 from restorekit.engine.feed.batches import Share
 from restorekit.engine.runtime import Runtime
 from restorekit.engine.step import engine as engine_module
-from restorekit.engine.step.nonfinite import Guard
+from restorekit.engine.step.nonfinite import MaskCounters
 from restorekit.engine.step.schedule import rate_factor
 from restorekit.engine.step.update import Updater
 from restorekit.interface import LossInput
@@ -134,8 +134,8 @@ def test_phase_trains_its_network_in_the_steps_that_it_names(lab):
 def _updater(value: float, *, clip: float = 0.0, fp16: bool = False, name: str = "adam") -> Updater:
     layer = nn.Linear(1, 1, bias=False)
     nn.init.constant_(layer.weight, value)
-    guard = Guard("phase", ["term"], torch.device("cpu"))
-    return Updater(layer, Optim(name=name, lr=1.0), guard, clip_norm=clip, fp16=fp16)
+    counters = MaskCounters("phase", ["term"], torch.device("cpu"))
+    return Updater(layer, Optim(name=name, lr=1.0), counters, clip_norm=clip, fp16=fp16)
 
 
 GOOD, BAD = torch.tensor([True]), torch.tensor([False])
@@ -179,10 +179,10 @@ def test_masked_update_changes_nothing(fp16: bool, name: str, what: str):
             free.step(step, 1.0, GOOD)
     assert torch.equal(updater.parameters[0], free.parameters[0])
     assert str(updater.optimizer.state_dict()["state"]) == str(free.optimizer.state_dict()["state"])
-    trouble = updater.guard.read()
-    assert trouble is not None
-    assert (trouble.count, trouble.step, trouble.streak) == (1, 1, 0)
-    assert trouble.terms == (("term",) if what == "term" else ())
+    masked = updater.counters.read()
+    assert masked is not None
+    assert (masked.count, masked.step, masked.streak) == (1, 1, 0)
+    assert masked.terms == (("term",) if what == "term" else ())
 
 
 def test_losses_see_float32_and_no_autocast(lab):
@@ -205,7 +205,7 @@ def test_losses_see_float32_and_no_autocast(lab):
             lambda *_: inside.append((torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")))
         )
     for updater in engine.updaters.values():
-        updater.guard = Guard("probe", ["probe"], torch.device("cpu"))
+        updater.counters = MaskCounters("probe", ["probe"], torch.device("cpu"))
     engine.step(0, lab.feed(recipe).batch(0))
     assert set(seen) == {(torch.float32, False)}
     assert set(inside) == {(True, torch.bfloat16)}
@@ -332,7 +332,7 @@ def test_bad_term_in_any_micro_batch_masks_the_update(lab, bad: int):
     engine.step(0, lab.feed(recipe).batch(0))
     assert len(calls) == 2
     assert changed(before, states(engine)) == 0
-    assert [(t.step, t.terms) for t in engine.read_trouble()] == [(0, (name,))]
+    assert [(t.step, t.terms) for t in engine.read_masked()] == [(0, (name,))]
 
 
 def test_frozen_discriminator_is_called_bare(lab):

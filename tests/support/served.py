@@ -11,7 +11,7 @@ from torch import nn
 
 from restorekit.restoring import Restorer, RestorerInfo
 from restorekit.serve import Choice, Limits
-from restorekit.serve.run import address_of, bind, prepared
+from restorekit.serve.server import address_of, bind, prepared
 
 
 class Invert(nn.Module):

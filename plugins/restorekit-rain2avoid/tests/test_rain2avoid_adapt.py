@@ -10,7 +10,7 @@ import torch
 from restorekit_rain2avoid.models import rain2avoid, rain2avoid_plus
 
 import restorekit
-from restorekit.engine.adapt.learning import adapt
+from restorekit.engine.adapt.one_image import adapt
 from restorekit.engine.feed.order import sample_key
 from restorekit.errors import RecipeError
 from restorekit.recipe import Recipe

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from restorekit.data.synthesis._random import Range, between, check, uniforms
+from restorekit.data.synthesis.draws import Range, between, check, uniforms
 
 REFERENCE_AREA = 720 * 480
 """Pixels of the images (Raindrop, Qian 2018) in which the settings' sizes and counts were measured."""

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from restorekit.data.synthesis._random import Range, between, check, uniforms
+from restorekit.data.synthesis.draws import Range, between, check, uniforms
 
 STREAK_MASK_THRESHOLD = 2 / 255
 """A pixel belongs to a streak when the rain's light there is above this."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from restorekit.engine.step.nonfinite import Trouble
+from restorekit.engine.step.nonfinite import MaskedUpdates
 
 MASKED_IN_A_ROW = 20  # skipping, or fp16 overflows that backing the scale off cannot explain
 SKIPS = 100  # masked updates in all, after which `skip` stops
@@ -14,24 +14,24 @@ ROLLBACKS = 3
 Action = Literal["ignore", "skip", "rollback", "stop"]
 
 
-def action_for(policy: str, trouble: Trouble, *, fp16: bool, rollbacks: int) -> Action:
+def action_for(policy: str, masked: MaskedUpdates, *, fp16: bool, rollbacks: int) -> Action:
     """Return what `policy` asks for; overflow of fp16 is ordinary until it happens many times in a row."""
-    endless = trouble.streak >= MASKED_IN_A_ROW
+    endless = masked.streak >= MASKED_IN_A_ROW
     if fp16 and not endless:
         return "ignore"
-    if policy == "skip" and not endless and trouble.count <= SKIPS:
+    if policy == "skip" and not endless and masked.count <= SKIPS:
         return "skip"
     return "rollback" if policy == "rollback" and rollbacks < ROLLBACKS else "stop"
 
 
-def describe(trouble: Trouble, culprit: str) -> str:
+def describe(masked: MaskedUpdates, culprit: str) -> str:
     """Return one sentence with step, phase, terms and, if it was found, the module."""
-    terms = ", ".join(trouble.terms) or "no single term: the gradient"
+    terms = ", ".join(masked.terms) or "no single term: the gradient"
     where = culprit or "it did not recur when the step was replayed"
-    plural = "update was" if trouble.count == 1 else "updates were"
+    plural = "update was" if masked.count == 1 else "updates were"
     return (
-        f"values that are not finite in phase {trouble.phase!r} at step {trouble.step} ({terms}; {where});"
-        f" {trouble.count} {plural} masked and the weights are those from before"
+        f"values that are not finite in phase {masked.phase!r} at step {masked.step} ({terms}; {where});"
+        f" {masked.count} {plural} masked and the weights are those from before"
     )
 
 

@@ -20,7 +20,7 @@ from restorekit.engine.run.profiling import Profiler
 from restorekit.engine.run.remedies import action_for, describe, remedy
 from restorekit.engine.run.stopping import StopRequest
 from restorekit.engine.step.engine import Engine
-from restorekit.engine.step.nonfinite import Trouble
+from restorekit.engine.step.nonfinite import MaskedUpdates
 from restorekit.engine.step.replay import find_culprit
 from restorekit.errors import TrainingError
 from restorekit.notices import notice
@@ -160,11 +160,11 @@ class Trainer:
     def _rolled_back(self) -> bool:
         """Look at masked updates, as `on_nan` says. Raises `TrainingError`; True after going back."""
         policy, fp16 = self.options.on_nan, self.runtime.precision == "fp16"
-        for trouble in self.engine.read_trouble():
-            action = action_for(policy, trouble, fp16=fp16, rollbacks=self.progress.rollbacks)
+        for masked in self.engine.read_masked():
+            action = action_for(policy, masked, fp16=fp16, rollbacks=self.progress.rollbacks)
             if action == "ignore":
                 continue
-            message = describe(trouble, self._culprit(trouble))
+            message = describe(masked, self._culprit(masked))
             if action == "stop":
                 raise TrainingError(f"{message}. {remedy(policy, self.folder.checkpoints)}")
             if action == "rollback":
@@ -173,8 +173,8 @@ class Trainer:
             notice(f"{message}; going on without it")
         return False
 
-    def _culprit(self, trouble: Trouble) -> str:
-        found = find_culprit(self.engine, trouble.phase, trouble.step, self.feed.batch(trouble.step))
+    def _culprit(self, masked: MaskedUpdates) -> str:
+        found = find_culprit(self.engine, masked.phase, masked.step, self.feed.batch(masked.step))
         return next((clause for clause in self.runtime.gather([found]) if clause), "")
 
     def _roll_back(self, message: str) -> None:

@@ -16,7 +16,7 @@ from restorekit.engine.runtime import Runtime
 from restorekit.engine.step.batchnorm import synchronise, together
 from restorekit.engine.step.buffers import Buffers
 from restorekit.engine.step.freezing import Learning
-from restorekit.engine.step.nonfinite import Guard, Trouble, finite_terms
+from restorekit.engine.step.nonfinite import MaskCounters, MaskedUpdates, finite_terms
 from restorekit.engine.step.schedule import rate_factor
 from restorekit.engine.step.task import TaskPhase, make_task
 from restorekit.engine.step.update import Updater
@@ -80,9 +80,9 @@ class Engine:
 
     def _updater(self, phase: TaskPhase) -> Updater:
         network = self.task.networks[phase.trains]
-        guard = Guard(phase.name, list(self.task.losses[phase.name]), self.runtime.device)
+        counters = MaskCounters(phase.name, list(self.task.losses[phase.name]), self.runtime.device)
         fp16 = self.runtime.precision == "fp16"
-        return Updater(network, phase.optim, guard, clip_norm=self.recipe.clip_norm, fp16=fp16)
+        return Updater(network, phase.optim, counters, clip_norm=self.recipe.clip_norm, fp16=fp16)
 
     @together()
     def step(self, step: int, batch: Batch) -> None:
@@ -168,16 +168,16 @@ class Engine:
         self._sums, self._counts = {}, {}
         return dict(zip(names, values, strict=True))
 
-    def read_trouble(self) -> list[Trouble]:
+    def read_masked(self) -> list[MaskedUpdates]:
         """Return, for each phase, the updates masked since the last call. Waits for the device."""
-        found = [updater.guard.read() for updater in self.updaters.values()]
-        return [trouble for trouble in found if trouble is not None]
+        found = [updater.counters.read() for updater in self.updaters.values()]
+        return [masked for masked in found if masked is not None]
 
     def forget_log(self) -> None:
         """Drop what was noted since the last log, and all troubles: the steps that made them are undone."""
         self._sums, self._counts = {}, {}
         for updater in self.updaters.values():
-            updater.guard.reset()
+            updater.counters.reset()
 
     def rates(self, step: int) -> dict[str, float]:
         """Return the learning rate of each phase at `step`."""

@@ -15,7 +15,7 @@ from restorekit.engine.step.task import Terms
 
 
 @dataclass(frozen=True)
-class Trouble:
+class MaskedUpdates:
     """What went wrong since the table was last read."""
 
     phase: str
@@ -25,7 +25,7 @@ class Trouble:
     terms: tuple[str, ...]  # the terms that were not finite there; none means a gradient
 
 
-class Guard:
+class MaskCounters:
     """The counters of one phase."""
 
     def __init__(self, phase: str, terms: list[str], device: torch.device) -> None:
@@ -47,14 +47,14 @@ class Guard:
         tail = torch.where(finite, self.table[3:], (~terms_finite).long())
         self.table = torch.cat([head, tail])
 
-    def read(self) -> Trouble | None:
+    def read(self) -> MaskedUpdates | None:
         """Return what happened since the last call, or None. Waits for the device."""
         values = self.table.tolist()
         if values[0] == self._reported:
             return None
         self._reported = values[0]
         bad = tuple(n for n, v in zip(self.names, values[3:], strict=True) if v)
-        return Trouble(self.phase, values[0], values[1], values[2], bad)
+        return MaskedUpdates(self.phase, values[0], values[1], values[2], bad)
 
 
 def finite_terms(terms: Terms) -> Tensor:

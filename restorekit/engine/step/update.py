@@ -1,4 +1,4 @@
-"""One network's update: optimizer, gradient scaler, clipping and the guard against non-finite values."""
+"""One network's update: optimizer, gradient scaler, clipping and counters of updates that are not finite."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from timm.optim import create_optimizer_v2, get_optimizer_info
 from torch import Tensor, nn
 
-from restorekit.engine.step.nonfinite import Guard
+from restorekit.engine.step.nonfinite import MaskCounters
 from restorekit.errors import RecipeError
 from restorekit.recipe.parts import Optim
 
@@ -51,13 +51,15 @@ def build_optimizer(spec: Optim, parameters: Iterable[nn.Parameter], device: tor
 class Updater:
     """Applies the gradients of one phase to the parameters of its network, and to no others."""
 
-    def __init__(self, network: nn.Module, spec: Optim, guard: Guard, *, clip_norm: float, fp16: bool) -> None:
+    def __init__(
+        self, network: nn.Module, spec: Optim, counters: MaskCounters, *, clip_norm: float, fp16: bool
+    ) -> None:
         self.parameters = [p for p in network.parameters() if p.requires_grad]
         self.device = self.parameters[0].device
         self.optimizer = build_optimizer(spec, self.parameters, self.device)
         self.base_rate = spec.lr
         self.clip_norm = clip_norm
-        self.guard = guard
+        self.counters = counters
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=fp16)
         self._device_mask = bool(self.optimizer.defaults.get("fused"))
 
@@ -78,7 +80,7 @@ class Updater:
         self.scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.get_total_norm(gradients)
         finite = torch.isfinite(norm) & terms_finite.all()
-        self.guard.record(step, finite, terms_finite)
+        self.counters.record(step, finite, terms_finite)
         if self.clip_norm:
             torch.nn.utils.clip_grads_with_norm_(self.parameters, self.clip_norm, norm)
         self._apply(finite)

@@ -30,7 +30,7 @@ _HEADERS = {
 }
 
 
-class Guard:
+class AccessCheck:
     """ASGI middleware in front of everything.
 
     `users`: name to password, empty for none. `hosts`: names under which the page may be asked for; empty for any. The
@@ -80,7 +80,7 @@ class Guard:
         return kind.lower() == "basic" and same and expected is not None
 
 
-class FileGuard:
+class UploadsOnly:
     """ASGI middleware: calls may name only files that were uploaded, those in `uploads`.
 
     gradio copies every file that a call names to where it can be downloaded, and checks that it is an uploaded one

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from restorekit.engine.run import trainer as trainer_module
+from restorekit.engine.run import opening
 from restorekit.engine.run.remedies import MASKED_IN_A_ROW, ROLLBACKS, SKIPS, action_for
-from restorekit.engine.step.nonfinite import Trouble
+from restorekit.engine.step.nonfinite import MaskedUpdates
 from restorekit.errors import TrainingError
 
 NAN = float("nan")
@@ -37,7 +37,7 @@ def spoil(monkeypatch):
     """
 
     def install(kind: type[nn.Module], bad_keys: set[int], change=lambda value: value * NAN, index: int = 0) -> None:
-        original = trainer_module.Engine
+        original = opening.Engine
         current: list[bool] = [False]
 
         class Spoiled(original):
@@ -50,7 +50,7 @@ def spoil(monkeypatch):
                 current[0] = int(batch.key[0]) in bad_keys
                 return super().prepare(step, batch)
 
-        monkeypatch.setattr(trainer_module, "Engine", Spoiled)
+        monkeypatch.setattr(opening, "Engine", Spoiled)
 
     return install
 
@@ -176,20 +176,20 @@ def test_going_on_is_bounded(lab, tmp_path: Path, monkeypatch, policy: str):
         lab.train(lab.recipe("remaen", "steps=1000"), tmp_path / "run", on_nan=policy, log_every=5)
 
 
-def trouble(count: int = 1, streak: int = 1) -> Trouble:
-    return Trouble("generator", count, streak, 7, ())
+def masked(count: int = 1, streak: int = 1) -> MaskedUpdates:
+    return MaskedUpdates("generator", count, streak, 7, ())
 
 
 def test_bounds():
-    def act(policy: str, found: Trouble, fp16: bool = False, rollbacks: int = 0) -> str:
+    def act(policy: str, found: MaskedUpdates, fp16: bool = False, rollbacks: int = 0) -> str:
         return action_for(policy, found, fp16=fp16, rollbacks=rollbacks)
 
-    assert act("stop", trouble()) == "stop"
-    assert act("skip", trouble(SKIPS, 1)) == "skip"
-    assert act("skip", trouble(SKIPS + 1, 1)) == "stop"
-    assert act("skip", trouble(streak=MASKED_IN_A_ROW)) == "stop"
-    assert act("rollback", trouble(), rollbacks=ROLLBACKS - 1) == "rollback"
-    assert act("rollback", trouble(), rollbacks=ROLLBACKS) == "stop"
+    assert act("stop", masked()) == "stop"
+    assert act("skip", masked(SKIPS, 1)) == "skip"
+    assert act("skip", masked(SKIPS + 1, 1)) == "stop"
+    assert act("skip", masked(streak=MASKED_IN_A_ROW)) == "stop"
+    assert act("rollback", masked(), rollbacks=ROLLBACKS - 1) == "rollback"
+    assert act("rollback", masked(), rollbacks=ROLLBACKS) == "stop"
     # overflow of fp16 is ordinary, until backing the scale off cannot explain it
-    assert act("stop", trouble(50, MASKED_IN_A_ROW - 1), fp16=True) == "ignore"
-    assert act("stop", trouble(50, MASKED_IN_A_ROW), fp16=True) == "stop"
+    assert act("stop", masked(50, MASKED_IN_A_ROW - 1), fp16=True) == "ignore"
+    assert act("stop", masked(50, MASKED_IN_A_ROW), fp16=True) == "stop"

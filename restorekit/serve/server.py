@@ -115,9 +115,9 @@ def prepared(
         }
         import uvicorn
 
+        from restorekit.serve.access import LOCAL
         from restorekit.serve.app import build
         from restorekit.serve.desk import Desk
-        from restorekit.serve.guard import LOCAL
         from restorekit.serve.store import Store
 
         hosts = (*LOCAL, host) if is_local(host) else ()
