@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
+from restorekit.bounded import Bounded
 from restorekit.contracts import built
+from restorekit.plugin.entry import Kind
 from restorekit.plugin.registry import create
 from restorekit.recipe import Recipe
+from restorekit.recipe.parts import Named
 
 
 def build_generator(recipe: Recipe) -> nn.Module:
     """Return the recipe's generator, initialised under the recipe's seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        network = create("generator", recipe.generator.name, **recipe.generator.settings)
+        network = _created("generator", recipe.generator)
     return built(network, f"generator {recipe.generator.name!r}")
 
 
@@ -24,7 +29,7 @@ def build_discriminator(recipe: Recipe) -> nn.Module | None:
         return None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed + 1)
-        network = create("discriminator", recipe.discriminator.name, **recipe.discriminator.settings)
+        network = _created("discriminator", recipe.discriminator)
     return built(network, f"discriminator {recipe.discriminator.name!r}")
 
 
@@ -33,8 +38,14 @@ def build_network(recipe: Recipe, name: str) -> nn.Module:
     network = recipe.networks[name]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed + 2 + list(recipe.networks).index(name))
-        made = create(network.kind, network.name, **network.settings)
+        made = _created(network.kind, network)
     return built(made, f"{network.kind} {network.name!r}")
+
+
+def _created(kind: Kind, chosen: Named) -> Any:
+    """Build a component from its settings. Raises `RecipeError`, too, when its weights do not fit the memory."""
+    with Bounded(f"{kind} {chosen.name!r}"):
+        return create(kind, chosen.name, **chosen.settings)
 
 
 def per_image_prior(prior: nn.Module | None) -> bool:

@@ -8,10 +8,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from click.testing import CliRunner
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 import restorekit
@@ -21,9 +23,9 @@ from restorekit.cli.train import _start as start_of
 from restorekit.cli.weights import command
 from restorekit.data.sets import resolve
 from restorekit.devices import pick_precision
-from restorekit.errors import PluginError, UnknownNameError, WeightsError
+from restorekit.errors import PluginError, RecipeError, UnknownNameError, WeightsError
 from restorekit.metrics.quality import PSNR
-from restorekit.networks import build_generator
+from restorekit.networks import build_discriminator, build_generator
 from restorekit.plugin.discovery import Plugin
 from restorekit.plugin.entry import Entry
 from restorekit.plugin.registry import Component, registry
@@ -410,3 +412,47 @@ def test_bf16_costs_less_than_a_twentieth_of_a_decibel(model):
     exact, fast = scores[:3], scores[3:]
     assert exact != fast
     assert sum(fast) / 3 == pytest.approx(sum(exact) / 3, abs=0.05)
+
+
+# ---- a recipe that a weights file carries is read as anybody's ----
+
+
+def carrying(path, network, recipe, change):
+    """Write a weights file whose recipe's text `change` has gone over."""
+    save_weights(path, network, recipe)
+    with safe_open(path, "pt") as file:
+        facts = dict(file.metadata())
+    facts["restorekit.recipe"] = change(facts["restorekit.recipe"])
+    save_file(network.state_dict(), path, facts)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda text: text.replace("encoder-decoder", "encoder-dekoder"), "no generator called 'encoder-dekoder'. Did"),
+        (lambda text: text.replace("latent = 8", "latent = 100000000"), r"needs at least [\d,.]+ GiB for its weights"),
+        (lambda text: text.replace("latent = 8", "lateral = 8"), "has no setting 'lateral'"),
+        (lambda text: text.replace("seed = 0", "seed = " + "9" * 5000), "is not valid TOML"),
+        (lambda text: text.replace("seed = 0", "seed = 9223372036854775808"), "field 'seed'"),
+        (lambda text: "x = " + "[" * 300 + "]" * 300 + "\n" + text, "there is no field 'x'|nested too deeply"),
+    ],
+)
+def test_a_weights_file_with_a_recipe_that_cannot_be_used_is_named(tmp_path, network, recipe, change, said):
+    path = carrying(tmp_path / "x.safetensors", network, recipe, change)
+    with pytest.raises(WeightsError, match=rf"{path}.*({said})"):
+        load(MODEL, path, device="cpu")
+
+
+def test_a_network_that_no_memory_holds_is_refused_before_it_is_built(monkeypatch):
+    recipe = model_recipe(registry(), MODEL)
+    free = SimpleNamespace(available=2**20)
+    monkeypatch.setattr("restorekit.bounded.psutil.virtual_memory", lambda: free)
+    with pytest.raises(
+        RecipeError, match=r"generator 'encoder-decoder' needs at least .* GiB .* and 0\.0 GiB are free"
+    ):
+        build_generator(recipe)
+    with pytest.raises(RecipeError, match="discriminator 'patchgan' needs at least"):
+        build_discriminator(apply_overrides(recipe, ["discriminator.width=4096"]))
+    free.available = 2**33
+    assert build_generator(recipe)

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from restorekit.engine.adapt.one_image import adapt
-from restorekit.errors import WeightsError
+from restorekit.errors import PluginError, RecipeError, WeightsError
 from restorekit.networks import build_generator
 from restorekit.notices import notice_once
 from restorekit.outofmemory import memory_named
@@ -61,9 +61,15 @@ def load_generator(component: Component, file: WeightsFile) -> tuple[nn.Module, 
     """
     if is_foreign(file.path):
         return _foreign_generator(component, file.path)
-    recipe = recipe_of(file.path) or model_recipe(registry(), component.id)
+    carried = recipe_of(file.path)
+    recipe = carried or model_recipe(registry(), component.id)
     _check_model(component, recipe, file)
-    network = build_generator(_without_downloads(recipe))
+    try:
+        network = build_generator(_without_downloads(recipe))
+    except (PluginError, RecipeError) as error:
+        if carried is None:
+            raise
+        raise WeightsError(f"the recipe in {file.path} cannot be used: {error}") from error
     load_weights(file.path, network)
     return network, recipe
 
