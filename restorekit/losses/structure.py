@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch.nn.functional as F
+from kornia.filters import laplacian
 from torch import Tensor, nn
 
 from restorekit.errors import RecipeError
@@ -40,14 +41,6 @@ def grey(image_BCHW: Tensor) -> Tensor:
     return luma(red, green, blue)
 
 
-def laplacian(image_B1HW: Tensor) -> Tensor:
-    """Return 8 times the pixel minus its eight neighbours; the border is repeated outwards, size kept."""
-    padded = F.pad(image_B1HW, (1, 1, 1, 1), mode="replicate")
-    rows = padded[:, :, :-2] + padded[:, :, 1:-1] + padded[:, :, 2:]
-    around = rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]
-    return 9 * image_B1HW - around
-
-
 class Edge(nn.Module):
     """Mean squared difference of the edge maps of output and clean image (ReMAEN; Yang and Lu, ICME 2019).
 
@@ -61,7 +54,7 @@ class Edge(nn.Module):
 
     def edges(self, image_BCHW: Tensor) -> Tensor:
         """Return the edge map, [B, 1, H, W]."""
-        response = laplacian(grey(image_BCHW))
+        response = -laplacian(grey(image_BCHW), 3, "replicate", normalized=False)  # kornia's centre is negative
         return response if self.signed else response.relu()
 
     def forward(self, seen: LossInput) -> Tensor:
