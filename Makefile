@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup benchmark test test-fast lint format docs clean
+.PHONY: help setup benchmark test test-fast lint format docs wheels clean
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -75,6 +75,9 @@ docs: $(VENV)/.dev ## write the generated pages anew, build the site into site/,
 	$(BIN)/python docs/generate.py
 	$(OFFLINE) NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	$(PYTEST) -n 0 tests/test_docs.py tests/test_site.py
+
+wheels: $(VENV)/.dev ## build all source packages and wheels into dist/
+	$(BIN)/python benchmarks/tools/build_wheels.py dist
 
 clean: ## remove what builds and tests leave; .venv and runs stay
 	rm -rf build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from pathlib import Path
 
 import pytest
 import set_version
@@ -30,3 +32,17 @@ def test_one_command_sets_and_checks_all_of_them(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["set_version.py", "--check", "9.8.6"])
     with pytest.raises(SystemExit, match=r"not 9\.8\.6: .*version\.py: 9\.8\.7"):
         main()
+
+
+def test_every_change_stands_under_its_kind():
+    text = (Path(__file__).resolve().parents[1] / "CHANGELOG.md").read_text(encoding="utf-8")
+    releases = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
+    assert releases
+    for release in releases:
+        assert re.match(r"\d+\.\d+\.\d+ \((unreleased|\d{4}-\d\d-\d\d)\)\n", release)
+        before, *groups = re.split(r"^### ", release, flags=re.MULTILINE)
+        kinds = [group.partition("\n")[0] for group in groups]
+        order = ["Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"]
+        assert kinds == [kind for kind in order if kind in kinds]
+        assert "\n- " not in before
+        assert all("\n- " in group for group in groups)

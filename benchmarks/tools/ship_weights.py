@@ -1,6 +1,6 @@
 """Put a finished training run into its plugin as shipped weights: safetensors, recipe, manifest, model card.
 
-    python benchmarks/tools/ship_weights.py runs/remaen runs/pix2pix --photos ../shared/data/clean
+    python benchmarks/tools/ship_weights.py runs/remaen runs/pix2pix --photos photographs
     python benchmarks/tools/ship_weights.py runs/remaen runs/pix2pix --summary benchmark-a/summary.json --summary ...
 
 The first call writes the weights; the second renews the cards with what benchmarks measured. The commands that made a
