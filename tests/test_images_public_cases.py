@@ -178,11 +178,16 @@ def test_interlaced_16_bit_png(tmp_path):
     np.testing.assert_array_equal(read_picture(tmp_path / "a.png").pixels, pixels)
 
 
-@pytest.mark.parametrize("kind", ["planes", "depth", "imagej", "shaped"])
+@pytest.mark.parametrize("kind", ["planes", "planes of 8 bits", "depth", "imagej", "shaped", "colours"])
 def test_a_volume_is_no_picture(tmp_path, kind):
     path, volume = tmp_path / "a.tif", noise(8, 12, 10, dtype=np.uint16)
     if kind == "planes":
         tifffile.imwrite(path, volume, planarconfig="separate", photometric="minisblack")
+    elif kind == "planes of 8 bits":
+        tifffile.imwrite(path, volume.astype(np.uint8), planarconfig="separate", photometric="minisblack")
+    elif kind == "colours":
+        colours = noise(8, 12, 10, 3)
+        tifffile.imwrite(path, colours, truncate=True, photometric="rgb", planarconfig="contig")
     elif kind == "depth":
         tifffile.imwrite(path, volume.astype(np.uint8), volumetric=True, photometric="minisblack", tile=(8, 16, 16))
     elif kind == "imagej":
@@ -191,6 +196,21 @@ def test_a_volume_is_no_picture(tmp_path, kind):
         tifffile.imwrite(path, volume.astype(np.uint8), truncate=True, photometric="minisblack")
     with pytest.raises(ImageError, match=r"a\.tif: a TIFF volume of 8 planes, not a picture"):
         read_picture(path)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("shape", [(3, 12, 10), (4, 12, 10), (12, 10, 5), (12, 10, 4), (12, 10, 3)])
+def test_a_plane_for_each_channel_is_no_volume(tmp_path, shape, dtype):
+    """tifffile writes the array's shape into the description: three planes of RGB are one picture."""
+    pixels, planar = noise(*shape, dtype=dtype), shape[0] < 5
+    extra = ["unspecified"] * (min(shape) - 3) if planar else ["unspecified"] * (shape[-1] - 3)
+    layout = "separate" if planar else "contig"
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", planarconfig=layout, extrasamples=extra)
+    picture = read_picture(tmp_path / "a.tif")
+    expected = np.moveaxis(pixels, 0, -1) if planar else pixels
+    np.testing.assert_array_equal(picture.pixels, expected[..., :3])
+    assert picture.alpha is None
+    assert read_header(tmp_path / "a.tif").width == 10
 
 
 def test_channels_beside_the_colours_are_no_transparency(tmp_path):

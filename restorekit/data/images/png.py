@@ -98,9 +98,8 @@ def _chunk_of(file: BinaryIO) -> tuple[bytes, bytes]:
 def _data(file: BinaryIO, size: int, kind: bytes) -> bytes:
     data, check = file.read(size), file.read(4)
     if len(data) == size and len(check) == 4 and struct.unpack(">I", check)[0] != zlib.crc32(kind + data):
-        raise ImageError(
-            f"truncated or damaged: the checksum of its {kind.decode('latin-1')} chunk is wrong; download it again"
-        )
+        name = kind.decode("latin-1") if kind.isalpha() else repr(kind)[1:]
+        raise ImageError(f"truncated or damaged: the checksum of its {name} chunk is wrong; download it again")
     return data
 
 

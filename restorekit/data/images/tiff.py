@@ -18,7 +18,8 @@ from restorekit.data.images.formats import check_pixels
 from restorekit.data.images.picture import Picture, Pixels
 from restorekit.errors import ImageError
 
-_BITS, _DESCRIPTION, _DEPTH = 258, 270, 32997
+_BITS, _DESCRIPTION, _SAMPLES, _DEPTH = 258, 270, 277, 32997
+_PHOTOMETRIC, _GREY = 262, (0, 1)
 _ICC, _XMP, _IPTC = 34675, 700, 33723
 _SOFTWARE = 0x0131
 _ASSOCIATED, _UNASSOCIATED = 1, 2  # kinds of extra samples that are transparency
@@ -40,9 +41,12 @@ def orientation_of(image: Image.Image) -> int:
 def refuse_volumes(image: Image.Image, pages: int) -> None:
     """Raise `ImageError` for an opened TIFF that holds a stack of planes in place of a picture."""
     tags = _tags(image)
-    planes = int(tags.get(_DEPTH, 1))
+    planes, samples = int(tags.get(_DEPTH, 1)), int(tags.get(_SAMPLES, 1))
+    if tags.get(_PHOTOMETRIC) in _GREY and samples > 2:
+        planes = samples
     if pages == 1:
-        planes = max(planes, planes_said(tags.get(_DESCRIPTION, ""), math.prod(image.size)))
+        numbers = math.prod(image.size) * samples
+        planes = max(planes, planes_said(tags.get(_DESCRIPTION, ""), numbers))
     if planes > 1:
         raise _volume(planes)
 
@@ -51,15 +55,16 @@ def _volume(planes: int) -> ImageError:
     return ImageError(f"a TIFF volume of {planes} planes, not a picture; save the plane that you mean as grey or RGB")
 
 
-def planes_said(description: Any, pixels: int) -> int:
-    """Return how many planes lie behind one directory by the description that ImageJ and tifffile write; else 1."""
+def planes_said(description: Any, numbers: int) -> int:
+    """Return how many planes lie behind one directory by the description that ImageJ and tifffile write; else 1.
+
+    `numbers`: how many a plane has, all of its channels together.
+    """
     text = description.decode("latin-1") if isinstance(description, bytes) else str(description)
     if stack := _STACK.match(text):
         return int(stack[1])
     shape = [int(size) for size in found[1].split(",") if size.strip()] if (found := _SHAPED.match(text)) else []
-    if len(shape) > 3 or (len(shape) == 3 and shape[-1] > 4):
-        return max(1, math.prod(shape) // max(pixels, 1) // (shape[-1] if shape[-1] <= 4 else 1))
-    return 1
+    return max(1, math.prod(shape) // max(numbers, 1)) if shape else 1
 
 
 def _tags(image: Image.Image) -> Any:
@@ -132,7 +137,7 @@ def _check_kind(page: Any, kind: str) -> tuple[int, list[int]]:
     samples = int(page.samplesperpixel)
     planes = int(page.imagedepth)
     if len(page.parent.pages) == 1:
-        planes = max(planes, planes_said(page.description, page.imagewidth * page.imagelength))
+        planes = max(planes, planes_said(page.description, page.imagewidth * page.imagelength * samples))
     if planes > 1:
         raise _volume(planes)
     if samples < colours or (colours == 1 and len(extra) > 1):
