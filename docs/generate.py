@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -201,14 +203,29 @@ def default_words(field: FieldInfo) -> str:
     return f"`{list(value) if isinstance(value, tuple) else value}`"
 
 
+def field_texts(model: type[BaseModel]) -> dict[str, str]:
+    """Return what stands under each field of a table, those that it inherits too: only the source has it."""
+    found: dict[str, str] = {}
+    for own in (c for c in reversed(model.__mro__) if c.__module__.startswith("restorekit.")):
+        (tree,) = ast.parse(textwrap.dedent(inspect.getsource(own))).body
+        assert isinstance(tree, ast.ClassDef)
+        for field, text in zip(tree.body, tree.body[1:], strict=False):
+            if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
+                found[ast.unparse(field.target)] = prose(str(text.value.value)).replace("\n\n", " ")
+    return found
+
+
 def recipe_tables() -> str:
     """Return one section for each table of a recipe."""
     sections = []
     for model in TABLES:
-        fields = model.model_fields.items()
-        rows = [(f"`{name}`", type_words(f.annotation, f.metadata), default_words(f)) for name, f in fields]
+        texts = field_texts(model)
+        rows = [
+            (f"`{name}`", texts[name], type_words(f.annotation, f.metadata), default_words(f))
+            for name, f in model.model_fields.items()
+        ]
         title = f"### {PLACES[model.__name__]}" + ("" if model is Recipe else f" ({model.__name__})")
-        sections += [title, prose(model.__doc__), table(("field", "value", "default"), rows)]
+        sections += [title, prose(model.__doc__), table(("field", "what it is", "value", "default"), rows)]
     return "\n\n".join(sections)
 
 
