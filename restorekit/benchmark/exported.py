@@ -61,6 +61,9 @@ class ExportedModel:
 
     def cost(self, image: Tensor) -> Cost:
         """Measure at the size of `image` [1, 3, H, W] in [0, 1]; PyTorch and onnxruntime take turns."""
+        import torch
+
+        place, _, numbers = self.restorer.where.partition(", ")
         plain = {precision: self._in_torch(precision) for precision in self._precisions()}
         calls = {name: _call(restorer, image) for name, restorer in plain.items()}
         own = _call(self.restorer, image)
@@ -78,8 +81,8 @@ class ExportedModel:
             throughput=1 / latency,
             batch=1,
             memory=None if growth is None else growth + self.restorer.path.stat().st_size,
-            device=device_name(self.restorer.device),
-            precision=self.restorer.where.partition(", ")[2],
+            device=device_name(torch.device(place)),
+            precision=numbers,
             notes=notes,
             beside=seconds,
             agreement=_agreement(restored, calls[REFERENCE]()),
