@@ -17,7 +17,11 @@ ray = pytest.importorskip("ray", reason="the example needs ray, which is no depe
 pytest.importorskip("ray.data", reason="pip install 'ray[data]'")
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "docs/examples/corpus_ray.py"
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray"), pytest.mark.timeout(1800)]
+SETTINGS = {
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_worker_niceness": "0",  # its workers' 15 lets them starve on a busy machine: no worker was up after 600 s
+}
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +31,8 @@ def example():
     spec.loader.exec_module(module)
     sys.modules["corpus_ray"] = module
     ray.cloudpickle.register_pickle_by_value(module)  # a worker does not find a module that was loaded from a path
-    os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
+    for name, value in SETTINGS.items():
+        os.environ[name] = value
     ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, object_store_memory=100_000_000)
     yield module
     ray.shutdown()
