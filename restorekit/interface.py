@@ -5,15 +5,20 @@ Every image tensor at a public boundary is ``BCHW``, RGB, float32 in [0, 1].
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypedDict, TypeVar, Unpack, runtime_checkable
 
 from restorekit.errors import TrainingError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import BinaryIO
+
     import torch
     from torch import Tensor
+
+    from restorekit.pixels import Pixels
 
 Found = TypeVar("Found")
 
@@ -42,6 +47,17 @@ class SizeRule:
         return -(-max(size, self.minimum) // self.multiple) * self.multiple
 
 
+class BatchFields(TypedDict, total=False):
+    """The fields of a `Batch`, as `Batch.replace` takes them."""
+
+    degraded: Tensor
+    clean: Tensor | None
+    mask: Tensor | None
+    references: Tensor | None
+    name: tuple[str, ...]
+    key: Tensor | None
+
+
 @dataclass(frozen=True)
 class Batch:
     """One batch of samples."""
@@ -62,7 +78,7 @@ class Batch:
     Randomness in losses must be derived from it, so that a run is the same on any number of processes.
     """
 
-    def replace(self, **changes: Any) -> Batch:
+    def replace(self, **changes: Unpack[BatchFields]) -> Batch:
         """Return a copy with the given fields changed."""
         return replace(self, **changes)
 
@@ -76,11 +92,9 @@ class Batch:
         return replace(self, **moved)
 
 
-def _each(value: Any, method: str) -> Any:
-    """Call a tensor method on a tensor, or on each of a tuple of them."""
-    if isinstance(value, (tuple, list)):
-        return tuple(_each(item, method) for item in value)
-    return getattr(value, method)()
+def _each(value: Tensor | tuple[Tensor, ...], change: Callable[[Tensor], Tensor]) -> Tensor | tuple[Tensor, ...]:
+    """Change a tensor, or each of a tuple of them."""
+    return tuple(map(change, value)) if isinstance(value, (tuple, list)) else change(value)
 
 
 @dataclass(frozen=True)
@@ -119,11 +133,11 @@ class Output:
 
     def float(self) -> Output:
         """Return the output with every tensor in float32."""
-        return Output(self.image.float(), {k: _each(v, "float") for k, v in self.extras.items()})
+        return Output(self.image.float(), {k: _each(v, lambda t: t.float()) for k, v in self.extras.items()})
 
     def detach(self) -> Output:
         """Return the output with every tensor detached from the graph."""
-        return Output(self.image.detach(), {k: _each(v, "detach") for k, v in self.extras.items()})
+        return Output(self.image.detach(), {k: _each(v, lambda t: t.detach()) for k, v in self.extras.items()})
 
 
 def _present(value: Found | None, what: str, need: str, remedy: str) -> Found:
@@ -146,7 +160,7 @@ class Judgement:
 
     def float(self) -> Judgement:
         """Return the judgement with every tensor in float32."""
-        return Judgement(self.logits.float(), {k: _each(v, "float") for k, v in self.extras.items()})
+        return Judgement(self.logits.float(), {k: _each(v, lambda t: t.float()) for k, v in self.extras.items()})
 
 
 @dataclass(frozen=True)
@@ -210,6 +224,42 @@ class Prior(Protocol):
 
     def __call__(self, batch: Batch) -> Batch:
         """Return the batch with what the prior knows."""
+
+
+class WholeImagePrior(Protocol):
+    """A prior that looks at a whole image once, with ``per_image = True``, and not at each batch of crops."""
+
+    per_image: bool
+
+
+@runtime_checkable
+class ReferencePrior(Protocol):
+    """A `WholeImagePrior` that works in 8 bits itself, in a quarter of the memory."""
+
+    def references(self, image_HWC: Pixels, key: int = 0) -> Pixels:
+        """Return the references [K, H, W, C] of an image; `key` decides all that is random."""
+        ...
+
+
+@runtime_checkable
+class AppliedPrior(Protocol):
+    """A prior that can be applied to image files (``restorekit priors apply``)."""
+
+    def apply_to(self, image_HWC: Pixels, mask: Pixels | None = None, samples: int = 0) -> Mapping[str, Pixels]:
+        """Return what is found by the ending of its file name; the empty one is the main result.
+
+        `mask`: [H, W], in place of a found one. `samples`: how many random results to give besides.
+        """
+        ...
+
+
+@runtime_checkable
+class DrawnPrior(Protocol):
+    """A prior that can draw what it sees in an image, and why (``restorekit priors show``)."""
+
+    def draw(self, image_HWC: Pixels, path: str | Path | BinaryIO) -> None:
+        """Write a PNG file."""
+        ...
 
 
 class Loss(Protocol):

@@ -20,7 +20,7 @@ def _adapter(shape: Any) -> TypeAdapter[Any]:
     return TypeAdapter(shape)
 
 
-def parsed(text: str) -> Any:
+def parsed(text: str) -> object:
     """Return the value of JSON text. Raises `ValueError` for whatever it is not, thousands of brackets too."""
     try:
         return json.loads(text)
@@ -28,7 +28,7 @@ def parsed(text: str) -> Any:
         raise ValueError("it is nested too deeply") from error
 
 
-def shaped(value: Any, shape: type[T]) -> T:
+def shaped(value: object, shape: type[T]) -> T:
     """Return a value as `shape` (a pydantic model, a dataclass, a type). Raises `ValueError` in one line."""
     try:
         adapter: TypeAdapter[T] = _adapter(cast(Hashable, shape))
@@ -58,7 +58,7 @@ def read_table(path: Path, shape: type[T]) -> T:
     return read_file(path, shape, "move it away, and the rest of the run counts")
 
 
-def json_lines(path: Path) -> list[dict[str, Any]]:
+def json_lines(path: Path) -> list[dict[str, object]]:
     """Return the tables in a file with one JSON value a line; lines that are none, as a killed process leaves, are not.
 
     Raises `DataError` when the file cannot be read.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -16,7 +16,7 @@ def shown(text: str) -> str:
     return re.sub("[\ud800-\udfff]", "\ufffd", text)
 
 
-def _writable(value: Any) -> Any:
+def _writable(value: object) -> object:
     """Jinja asks for this before it escapes a value; `Markup` is HTML already."""
     return shown(value) if type(value) is str else value
 
@@ -35,6 +35,6 @@ def _environment(package: str) -> Environment:
     )
 
 
-def render(package: str, template: str, **values: Any) -> str:
+def render(package: str, template: str, **values: object) -> str:
     """Return the page that `template`, a file of `package`, makes of `values`; a value that is missing is an error."""
     return _environment(package).get_template(template).render(**values)

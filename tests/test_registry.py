@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Literal
+
 import numpy as np
 import pytest
 
@@ -97,7 +100,17 @@ def test_nested_target():
 
 
 def build(
-    *, width: int = 8, depth: int = 2, skips: bool = False, rate: float | None = None, size: tuple[int, ...] = ()
+    *,
+    width: int = 8,
+    depth: int = 2,
+    skips: bool = False,
+    rate: float | None = None,
+    size: tuple[int, ...] = (),
+    norm: Literal["batch", "group"] = "batch",
+    scales: Mapping[str, float] | None = None,
+    act: Absent = None,  # noqa: F821
+    made: Callable[[], int] | str = "relu",
+    extra=None,
 ) -> tuple[int, int]:
     if width < 0:
         raise ValueError("width is negative")
@@ -123,8 +136,9 @@ def test_create_builds_from_settings(installed):
 def test_create_refuses_unknown_settings(installed):
     with pytest.raises(RecipeError) as caught:
         create("generator", "net", widht=3)
-    assert "'p/net' has no setting 'widht'. Did you mean 'width'? It has: width, depth, skips, rate, size." in str(
-        caught.value
+    assert (
+        "'p/net' has no setting 'widht'. Did you mean 'width'? It has: width, depth, skips, rate, size, norm,"
+        in str(caught.value)
     )
     with pytest.raises(RecipeError, match=r"takes no settings; .*size"):
         create("dataset", "card", size=1)
@@ -144,6 +158,11 @@ def test_create_explains_refused_values(installed):
         ({"skips": "False"}, "setting 'skips' is 'False'; give true or false"),
         ({"skips": 1}, "give true or false"),
         ({"rate": "fast"}, "give a number or none"),
+        ({"norm": "layer"}, "setting 'norm' is 'layer'; give 'batch' or 'group'"),
+        ({"size": 3}, r"setting 'size' is 3; give tuple\[int, \.\.\.\]"),
+        ({"size": [1, "2"]}, r"setting 'size' is \[1, '2'\]; give tuple"),
+        ({"size": [1.5]}, "give tuple"),
+        ({"scales": {"a": "b"}}, "setting 'scales' is {'a': 'b'}; give .*Mapping.* or none"),
     ],
 )
 def test_create_refuses_values_of_another_type(installed, settings, message):
@@ -152,7 +171,21 @@ def test_create_refuses_values_of_another_type(installed, settings, message):
 
 
 @pytest.mark.parametrize(
-    "settings", [{"rate": 1}, {"rate": None}, {"rate": 0.5, "skips": True}, {"width": np.int64(8)}, {"size": [1]}]
+    "settings",
+    [
+        {"rate": 1},
+        {"rate": None},
+        {"rate": 0.5, "skips": True},
+        {"width": np.int64(8)},
+        {"size": [1]},
+        {"size": (1, 2)},
+        {"norm": "group"},
+        {"scales": {"a": 1}},
+        {"act": 3},
+        {"made": int},
+        {"made": "x"},
+        {"extra": object()},
+    ],
 )
 def test_create_takes_values_that_fit(installed, settings):
     assert create("generator", "net", **settings) == (8, 2)

@@ -13,9 +13,9 @@ import restorekit
 CORE = Path(restorekit.__file__).parent
 # From the ground up: a room imports from rows above its own in this list, never from its own row or below.
 ORDER = (
-    ("errors", "version", "commands"),
+    ("errors", "version", "commands", "pixels"),
     ("bars", "devices", "interface", "jsonfile", "keyed", "layers", "leftovers"),
-    ("outofmemory", "pages", "paths", "pixels", "processes"),
+    ("outofmemory", "pages", "paths", "processes"),
     ("contracts", "files", "notices", "padding", "termination"),
     ("plugin",),
     ("recipe",),

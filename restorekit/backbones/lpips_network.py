@@ -6,7 +6,7 @@ import warnings
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from restorekit.backbones.pretrained import feature_state, load_features
 from restorekit.errors import ImageError, RecipeError, closest
@@ -21,7 +21,7 @@ def _load_trunk(trunk: Any, name: str, weights: str) -> None:
         load_features(getattr(trunk, f"slice{part + 1}"), state, name, weights)
 
 
-def build_lpips(net: str = "alex", weights: str = "hub") -> Any:
+def build_lpips(net: str = "alex", weights: str = "hub") -> nn.Module:
     """Return the frozen LPIPS network, version 0.1, with its calibrated linear layers.
 
     `net`: alex (default of the metric's authors), vgg or squeeze. `weights`: ``hub``, or a file with the
@@ -35,7 +35,7 @@ def build_lpips(net: str = "alex", weights: str = "hub") -> Any:
 
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # it calls torchvision by a deprecated argument
-        network = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
+        network: nn.Module = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
     _load_trunk(network.net, _BACKBONES[net], weights)
     return network.requires_grad_(False).eval()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -29,19 +29,19 @@ class FrozenHolder(nn.Module):
     never in train mode.
     """
 
-    network: Any
+    network: nn.Module
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         object.__setattr__(self, "network", network.requires_grad_(False).eval())
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        self.network._apply(fn, recurse)
+        self.network._apply(fn, recurse)  # type: ignore[no-untyped-call]
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
 
 
-def _unpickled(path: Path) -> Any:
+def _unpickled(path: Path) -> object:
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
@@ -50,10 +50,10 @@ def _arrays(path: Path) -> dict[str, Tensor]:
         return {name: torch.from_numpy(held[name]) for name in held.files}
 
 
-_READERS: dict[str, Callable[[Path], Any]] = {".safetensors": load_file, ".npz": _arrays}
+_READERS: dict[str, Callable[[Path], object]] = {".safetensors": load_file, ".npz": _arrays}
 
 
-def read_state(path: Path) -> dict[str, Any]:
+def read_state(path: Path) -> dict[str, Tensor]:
     """Return the state dict in a ``.safetensors``, ``.npz`` or ``.pth`` file. Raises `WeightsError`."""
     if not path.is_file():
         raise WeightsError(f"there is no weights file {path}; give the path of a .pth, .safetensors or .npz file")
@@ -66,7 +66,7 @@ def read_state(path: Path) -> dict[str, Any]:
     return state
 
 
-def _from_hub(name: str) -> dict[str, Any]:
+def _from_hub(name: str) -> dict[str, Tensor]:
     weights = _WEIGHTS[name]
     try:
         return dict(weights.get_state_dict(progress=False, check_hash=True))

@@ -7,7 +7,6 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -87,9 +86,9 @@ class Comparison:
     label: str
     pairs: tuple[Pair, ...]
 
-    def values(self) -> dict[str, Any]:
+    def values(self) -> dict[str, object]:
         """Return the comparison as strict JSON values."""
-        found: dict[str, Any] = plain(
+        found: dict[str, object] = plain(
             {
                 "restorekit": __version__,
                 "dataset": self.label,
@@ -100,7 +99,7 @@ class Comparison:
         return found
 
 
-def _values(pair: Pair) -> dict[str, Any]:
+def _values(pair: Pair) -> dict[str, object]:
     sides = {
         name: {"folder": str(side.folder), "model": side.model}
         for name, side in (("first", pair.first), ("second", pair.second))

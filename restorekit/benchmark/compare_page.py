@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from restorekit.benchmark import document, plot
 from restorekit.benchmark.compare import Comparison, Difference, Pair
@@ -73,12 +72,12 @@ def _row(d: Difference, images: int) -> document.TableRow:
     return document.TableRow("done", cells, keys)
 
 
-def _sets(pair: Pair) -> list[dict[str, Any]]:
+def _sets(pair: Pair) -> list[document.PictureSet]:
     """Return the pictures of the images that differ most, where both folders keep them."""
-    sets = []
+    sets: list[document.PictureSet] = []
     for name, value in pair.most:
         paths = [side.output(name) for side in (pair.first, pair.second)]
-        shown = [
+        shown: list[document.Picture] = [
             {"title": title, "detail": f"{value:+.2f} dB" if i else "", "src": data_uri(read_pixels(path), WIDTH)}
             for i, (title, path) in enumerate(zip(pair.titles, paths, strict=True))
             if path is not None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar, TypedDict
 
 from restorekit.benchmark.pictures import data_uri
 from restorekit.pages import render
@@ -78,12 +78,27 @@ class Chart:
     svg: str
 
 
+class Picture(TypedDict):
+    """One side of the slider; `src` is an address."""
+
+    title: str
+    detail: str
+    src: str
+
+
+class PictureSet(TypedDict):
+    """The pictures of one image."""
+
+    name: str
+    pictures: list[Picture]
+
+
 @dataclass(frozen=True)
 class Slider:
     """The slider for sets of pictures: ``{"name": ..., "pictures": [{"title", "detail", "src"}, ...]}``."""
 
     kind: ClassVar[str] = "slider"
-    sets: Sequence[dict[str, Any]]
+    sets: Sequence[PictureSet]
     heading: str = "Before and after"
 
     @property
@@ -141,9 +156,7 @@ def _sort_value(key: Key) -> str:
     return str(key)
 
 
-def document(
-    title: str, heading: str, lead: str, parts: Sequence[Part], pictures: Sequence[dict[str, Any]] = ()
-) -> str:
+def document(title: str, heading: str, lead: str, parts: Sequence[Part], pictures: Sequence[PictureSet] = ()) -> str:
     """Return the page; `pictures` are the sets that its `Slider` shows."""
     values = {"title": title, "heading": heading, "lead": lead, "parts": parts, "pictures": list(pictures)}
     return render("restorekit.benchmark", "page.html", **values)

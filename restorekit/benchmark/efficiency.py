@@ -10,7 +10,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from restorekit.benchmark.records import Cost
 from restorekit.devices import device_name
@@ -19,6 +19,10 @@ from restorekit.interface import SizeRule
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
+
+    from restorekit.restoring.restorer import AdaptiveRestorer, Restorer
+
+Result = TypeVar("Result")
 
 RUNS = 10  # at most so many timed runs,
 SECONDS = 3.0  # or so long, but never fewer than 3
@@ -80,7 +84,7 @@ def _return_free_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def peak_growth(call: Callable[[], Any], device: torch.device) -> tuple[Any, int | None]:
+def peak_growth(call: Callable[[], Result], device: torch.device) -> tuple[Result, int | None]:
     """Run `call` and return its result and the bytes by which memory peaked above where it started.
 
     CUDA: `torch.cuda.max_memory_allocated` after a reset, minus what was allocated before. CPU on Linux: the
@@ -108,7 +112,7 @@ def peak_growth(call: Callable[[], Any], device: torch.device) -> tuple[Any, int
     return result, max(0, _status_bytes("VmHWM") - before)
 
 
-def _timed(call: Callable[[], Any], device: torch.device) -> float:
+def _timed(call: Callable[[], object], device: torch.device) -> float:
     import torch
 
     start = time.perf_counter()
@@ -120,7 +124,7 @@ def _timed(call: Callable[[], Any], device: torch.device) -> float:
     return time.perf_counter() - start
 
 
-def latency(call: Callable[[], Any], device: torch.device, first: float) -> float:
+def latency(call: Callable[[], object], device: torch.device, first: float) -> float:
     """Return the median seconds of warm runs of `call`; `first` is what the warm-up took."""
     if first > SLOW:
         return first
@@ -130,7 +134,7 @@ def latency(call: Callable[[], Any], device: torch.device, first: float) -> floa
     return statistics.median(times)
 
 
-def in_turns(calls: Mapping[str, Callable[[], Any]], device: torch.device) -> dict[str, float]:
+def in_turns(calls: Mapping[str, Callable[[], object]], device: torch.device) -> dict[str, float]:
     """Return the median seconds of warm runs of each call; they take turns, so that a busy machine favours none."""
     first = {name: _timed(call, device) for name, call in calls.items()}
     if sum(first.values()) > SLOW * len(calls):
@@ -146,7 +150,7 @@ def in_turns(calls: Mapping[str, Callable[[], Any]], device: torch.device) -> di
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def throughput(restorer: Any, image: Tensor) -> tuple[float, int]:
+def throughput(restorer: Restorer, image: Tensor) -> tuple[float, int]:
     """Return warm images per second of the network on CUDA, and the batch: 8, halved while it does not fit.
 
     The network itself is run: a restorer takes a batch image by image, so that none depends on the others.
@@ -166,7 +170,7 @@ def throughput(restorer: Any, image: Tensor) -> tuple[float, int]:
             batch //= 2
 
 
-def _batch_call(restorer: Any, image: Tensor, batch: int) -> Callable[[], Any]:
+def _batch_call(restorer: Restorer, image: Tensor, batch: int) -> Callable[[], object]:
     import torch
 
     from restorekit.devices import autocast
@@ -182,7 +186,7 @@ def _batch_call(restorer: Any, image: Tensor, batch: int) -> Callable[[], Any]:
     return call
 
 
-def measure(restorer: Any, image: Tensor) -> Cost:
+def measure(restorer: Restorer, image: Tensor) -> Cost:
     """Measure a fixed network's cost at the size of `image` [1, 3, H, W] in [0, 1].
 
     On CPU the throughput is the inverse of the latency, since a single image keeps all cores busy.
@@ -220,7 +224,9 @@ def macs_or_note(network: nn.Module, height: int, width: int) -> tuple[int | Non
         return None, (f"MACs could not be counted: {type(error).__name__}: {error}",)
 
 
-def adaptive_cost(restorer: Any, seconds: list[float], growth: int | None, height: int, width: int) -> Cost:
+def adaptive_cost(
+    restorer: AdaptiveRestorer, seconds: list[float], growth: int | None, height: int, width: int
+) -> Cost:
     """Return the cost of a model that trains on each image: `seconds` of each, adaptation included."""
     median = statistics.median(seconds)
     network = restorer.generator

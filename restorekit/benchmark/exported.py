@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from restorekit.benchmark import efficiency, loading
 from restorekit.benchmark.records import Cost, Row, key_of
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from restorekit.export.backend import OnnxBackend
     from restorekit.plugin.registry import Component
+    from restorekit.restoring.restorer import BaseRestorer, Restorer
 
 REFERENCE = "fp32"
 
@@ -93,12 +95,12 @@ class ExportedModel:
         fast = pick_precision("auto", self.device)
         return [REFERENCE] if fast == REFERENCE else [fast, REFERENCE]
 
-    def _in_torch(self, precision: str, device: str = "") -> Any:
+    def _in_torch(self, precision: str, device: str = "") -> Restorer:
         settings = replace(self.settings, precision=precision, device=device or self.settings.device)
-        return loading.load_model(self.component, self.name, settings)
+        return cast("Restorer", loading.load_model(self.component, self.name, settings))
 
 
-def _file(plain: Any, name: str, folder: Path) -> Path:
+def _file(plain: BaseRestorer, name: str, folder: Path) -> Path:
     """Return the exported file of a restorer, written unless it is there."""
     from restorekit.export import export_restorer
 
@@ -110,7 +112,7 @@ def _file(plain: Any, name: str, folder: Path) -> Path:
     return path
 
 
-def _call(restorer: Any, image: Tensor) -> Any:
+def _call(restorer: BaseRestorer, image: Tensor) -> Callable[[], Tensor]:
     return lambda: restorer.restore_tensor(image.to(restorer.device)).cpu()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from restorekit.benchmark.progress import Progress
 from restorekit.benchmark.records import Row
@@ -74,7 +74,7 @@ def further_metrics(names: Sequence[str], assignments: Iterable[str] = ()) -> li
     Raises `UnknownNameError`, `RecipeError` for an assignment to another metric, or `PluginError` for a metric that
     cannot be built or does not say how its scores are read.
     """
-    settings: dict[str, dict[str, Any]] = {name: {} for name in names}
+    settings: dict[str, dict[str, object]] = {name: {} for name in names}
     for text in assignments:
         path, value = parse_assignment(text)
         if len(path) != 2 or path[0] not in settings:
@@ -94,17 +94,17 @@ def composed_protocols(ids: Iterable[str]) -> list[Further]:
     from restorekit.metrics.protocols import PROTOCOLS, get_protocol
     from restorekit.metrics.quality import PSNR, SSIM
 
-    kinds: tuple[tuple[str, Callable[[str], Any]], ...] = (("psnr", PSNR), ("ssim", SSIM))
+    kinds: tuple[tuple[str, type[PSNR] | type[SSIM]], ...] = (("psnr", PSNR), ("ssim", SSIM))
     wanted = [get_protocol(name).id for name in dict.fromkeys(ids)]
     return [
-        Further(f"{name}-{protocol}", metric(protocol), protocol)
+        Further(f"{name}-{protocol}", cast("Metric", metric(protocol)), protocol)
         for protocol in wanted
         if protocol not in PROTOCOLS
         for name, metric in kinds
     ]
 
 
-def _built(name: str, settings: Mapping[str, Any]) -> Metric:
+def _built(name: str, settings: Mapping[str, object]) -> Metric:
     metric: Metric = create("metric", name, **settings)
     missing = [attribute for attribute in ("higher_is_better", "unit") if not hasattr(metric, attribute)]
     if missing:
@@ -112,7 +112,7 @@ def _built(name: str, settings: Mapping[str, Any]) -> Metric:
     return metric
 
 
-def _id(name: str, settings: Mapping[str, Any]) -> str:
+def _id(name: str, settings: Mapping[str, object]) -> str:
     given = ", ".join(f"{key}={value}" for key, value in settings.items())
     return f"{name} ({given})" if given else name
 

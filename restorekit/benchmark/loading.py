@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from restorekit.errors import WeightsError
 
 if TYPE_CHECKING:
     from restorekit.benchmark.settings import Settings
     from restorekit.plugin.registry import Component
+    from restorekit.restoring.restorer import BaseRestorer
 
 
 class NoWeightsError(WeightsError):
     """The model has no weights and none were given; it cannot run, which is no failure."""
 
 
-def load_model(component: Component, name: str, settings: Settings) -> Any:
+def load_model(component: Component, name: str, settings: Settings) -> BaseRestorer:
     """Return a restorer of the model `name`, with the weights given for it or those that are installed.
 
     Raises `NoWeightsError` when there are none, and whatever loading raises otherwise.

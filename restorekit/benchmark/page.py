@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from restorekit.benchmark import document, plot, table
 from restorekit.benchmark.pictures import Tile, chosen_images, data_uri, detail
@@ -76,8 +75,8 @@ def _plot(summary: Summary) -> list[document.Chart]:
     return [document.Chart("Quality against cost", label, plot.svg(figure, label))]
 
 
-def _slider_sets(summary: Summary, samples: Samples, images: ImageOf) -> list[dict[str, Any]]:
-    sets: list[dict[str, Any]] = []
+def _slider_sets(summary: Summary, samples: Samples, images: ImageOf) -> list[document.PictureSet]:
+    sets: list[document.PictureSet] = []
     for name in chosen_images(summary.rows[0].row, SLIDER_IMAGES):
         sample = samples.named(name)
         shown: list[tuple[str, str, Pixels]] = [("degraded", detail(summary.rows[0].row, name), sample.degraded)]
@@ -87,7 +86,9 @@ def _slider_sets(summary: Summary, samples: Samples, images: ImageOf) -> list[di
                 shown.append((row.title, detail(row.row, name), pixels))
         if sample.clean is not None:
             shown.append(("clean", "", sample.clean))
-        pictures = [{"title": t, "detail": d, "src": data_uri(p, SLIDER_WIDTH)} for t, d, p in shown]
+        pictures: list[document.Picture] = [
+            {"title": t, "detail": d, "src": data_uri(p, SLIDER_WIDTH)} for t, d, p in shown
+        ]
         sets.append({"name": name, "pictures": pictures})
     return sets
 

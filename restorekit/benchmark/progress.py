@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 
 class Progress(Protocol):
@@ -35,10 +35,12 @@ class Bar:
     """A progress bar on standard error, one line for each model; a context manager."""
 
     def __init__(self) -> None:
+        from rich.progress import TaskID
+
         from restorekit.bars import bars
 
         self._lines = bars()
-        self._task: Any = None
+        self._task = TaskID(0)
 
     def __enter__(self) -> Bar:
         self._lines.start()

@@ -91,13 +91,13 @@ class Row:
 Record = TypeVar("Record", ImageRecord, Cost)
 
 
-def key_of(identity: Mapping[str, Any]) -> str:
+def key_of(identity: Mapping[str, object]) -> str:
     """Return a short hash of all that a result depends on; results of another key are never reused."""
     text = json.dumps(identity, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> Any:
     """Return `value` as strict JSON holds it: NaN becomes null, infinities the strings "inf" and "-inf"."""
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else ("inf" if value > 0 else "-inf")
@@ -108,17 +108,17 @@ def plain(value: Any) -> Any:
     return value
 
 
-def read_image(line: Mapping[str, Any]) -> ImageRecord | None:
+def read_image(line: Mapping[str, object]) -> ImageRecord | None:
     """Read an `ImageRecord` back from a line's values; None when the line holds none, and the image is to be redone."""
     return _read(line, ImageRecord) if line.get("type") == "image" else None
 
 
-def read_cost(line: Mapping[str, Any]) -> Cost | None:
+def read_cost(line: Mapping[str, object]) -> Cost | None:
     """Read a `Cost` back from a line's values; None when the line holds none, and it is to be measured again."""
     return _read(line, Cost) if line.get("type") == "cost" else None
 
 
-def _read(line: Mapping[str, Any], kind: type[Record]) -> Record | None:
+def _read(line: Mapping[str, object], kind: type[Record]) -> Record | None:
     names = kind.__dataclass_fields__
     try:
         return shaped({name: value for name, value in line.items() if name in names}, kind)
@@ -126,7 +126,7 @@ def _read(line: Mapping[str, Any], kind: type[Record]) -> Record | None:
         return None
 
 
-def as_values(record: ImageRecord | Cost | ModelFacts) -> dict[str, Any]:
+def as_values(record: ImageRecord | Cost | ModelFacts) -> dict[str, object]:
     """Return a record as strict JSON values."""
-    values: dict[str, Any] = plain(asdict(record))
+    values: dict[str, object] = plain(asdict(record))
     return values

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from restorekit.benchmark import plot, table
 from restorekit.benchmark.extra_metrics import Further
@@ -51,7 +50,7 @@ class Report:
         """Whether any model failed."""
         return self.summary.failed
 
-    def values(self) -> dict[str, Any]:
+    def values(self) -> dict[str, object]:
         """Return the summary as strict JSON values."""
         return summary_values(self.summary)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from restorekit.data.sets import RawSample
+    from restorekit.restoring.restorer import AdaptiveRestorer, BaseRestorer, Restorer
 
 Measure = Callable[["Tensor"], Cost]
 DEGRADED = "degraded input"
@@ -261,11 +262,11 @@ class ModelRun:
     """One loaded model going over the images that it has not done yet."""
 
     def __init__(
-        self, bench: Benchmark, component: Component, restorer: Any, row: Row, measure: Measure | None = None
+        self, bench: Benchmark, component: Component, restorer: BaseRestorer, row: Row, measure: Measure | None = None
     ) -> None:
         """`measure` returns the cost at the size of an image [1, 3, H, W]; by default that of a network of PyTorch."""
         self.bench, self.restorer, self.row = bench, restorer, row
-        self.measure = measure or functools.partial(efficiency.measure, restorer)
+        self.measure = measure or functools.partial(efficiency.measure, cast("Restorer", restorer))
         info = restorer.info
         digest = restorer.weights_digest()
         row.facts = replace(
@@ -328,7 +329,7 @@ class ModelRun:
         known = self.bench.store.cost(self.model, self.key, height, width)
         seconds = [r.seconds for r in self.row.images if r.seconds is not None]
         growth = self.growth if known is None or self.growth is not None else None
-        cost = efficiency.adaptive_cost(self.restorer, seconds, growth, height, width)
+        cost = efficiency.adaptive_cost(cast("AdaptiveRestorer", self.restorer), seconds, growth, height, width)
         if self.row.unlearned == len(self.row.images):
             cost = replace(cost, parameters=None)  # no network restored any of them
         if growth is None and known is not None:
@@ -378,7 +379,7 @@ class ModelRun:
 
     def _unlearned(self) -> int:
         """Return how many images the model restored without the network that it was to learn."""
-        return self.restorer.unlearned if self.row.facts.budget else 0
+        return cast("AdaptiveRestorer", self.restorer).unlearned if self.row.facts.budget else 0
 
     def _finish(
         self, sample: RawSample, restored_HWC: NDArray[np.float32], seconds: float, learned: bool

@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from restorekit.benchmark.records import (
     Cost,
@@ -56,7 +56,7 @@ class Store:
             if folder.is_dir():
                 shutil.rmtree(folder)
 
-    def _read(self) -> list[dict[str, Any]]:
+    def _read(self) -> list[dict[str, object]]:
         if not self.path.exists():
             return []
         lines = []
@@ -74,7 +74,7 @@ class Store:
         text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in self._lines)
         write_text(self.path, text)
 
-    def _append(self, line: dict[str, Any]) -> None:
+    def _append(self, line: dict[str, object]) -> None:
         self._lines.append(line)
         try:
             with self.path.open("a", encoding="utf-8") as file:
@@ -125,10 +125,10 @@ class Store:
         for line in self._lines:
             found = further.get((line.get("model"), line.get("image")))  # type: ignore[arg-type]
             if found and line.get("type") == "image":
-                line["scores"] = {**line["scores"], **found}
+                line["scores"] = cast(dict[str, object], line["scores"]) | found
         self._rewrite()
 
-    def _drop_same(self, line: dict[str, Any]) -> None:
+    def _drop_same(self, line: dict[str, object]) -> None:
         """Forget an earlier line of the same image or cost, such as one whose restored picture was deleted."""
         fields = ("type", "model", "key", "image", "height", "width")
         kept = [old for old in self._lines if any(old.get(f) != line.get(f) for f in fields)]

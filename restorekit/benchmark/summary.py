@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
@@ -181,7 +180,7 @@ def summarize(
     )
 
 
-def _row_values(row: RowSummary) -> dict[str, Any]:
+def _row_values(row: RowSummary) -> dict[str, object]:
     facts = as_values(row.row.facts)
     return {
         **facts,
@@ -200,9 +199,9 @@ def _row_values(row: RowSummary) -> dict[str, Any]:
     }
 
 
-def summary_values(summary: Summary) -> dict[str, Any]:
+def summary_values(summary: Summary) -> dict[str, object]:
     """Return the summary as strict JSON values."""
-    values: dict[str, Any] = plain(
+    values: dict[str, object] = plain(
         {
             "restorekit": __version__,
             "dataset": summary.label,

@@ -56,7 +56,7 @@ def _own_device(device: str) -> str:
 
 
 def _exported(
-    model: str | None, exported: bool, budget: Any, weights: str | None, precision: str, **settings: Any
+    model: str | None, exported: bool, budget: object, weights: str | None, precision: str, **settings: Any
 ) -> BaseRestorer:
     from restorekit.export.backend import OnnxBackend
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, TypedDict, cast
 
 import click
 
@@ -17,6 +17,17 @@ from restorekit.data.sets import BUILTIN, as_folder, every_part, find_card, reso
 from restorekit.data.store import ImportOptions, Installed, data_root, describe, import_set, installed
 from restorekit.errors import DataError, PluginError
 from restorekit.notices import notice
+
+if TYPE_CHECKING:
+    from restorekit.data.checks import SetReport
+
+
+class Shared(TypedDict):
+    """Backgrounds that two sets share: their labels, and (name, name, bits that differ) of each."""
+
+    first: str
+    second: str
+    pairs: list[tuple[str, str, int]]
 
 
 @click.group(name="data")
@@ -71,7 +82,7 @@ def _cards() -> list[tuple[str, DatasetCard]]:
     return cards
 
 
-def _card_values(card: DatasetCard, records: Sequence[Installed]) -> dict[str, Any]:
+def _card_values(card: DatasetCard, records: Sequence[Installed]) -> dict[str, object]:
     return {
         "name": card.name,
         "title": card.title,
@@ -174,7 +185,7 @@ def _chosen(name: str, split: str | None, broken: list[str]) -> list[ImageSet]:
     return sets
 
 
-def _check_all(sets: Sequence[ImageSet]) -> list[Any]:
+def _check_all(sets: Sequence[ImageSet]) -> list[SetReport]:
     from restorekit.data.checked import keep
     from restorekit.data.checks import check_set
 
@@ -192,7 +203,7 @@ def _missing(label: str) -> str:
     return record.missing if record else ""
 
 
-def _print_report(report: Any) -> None:
+def _print_report(report: SetReport) -> None:
     kind = "pairs" if report.paired else "images without ground truth"
     click.echo(f"{report.label}: {report.count} {kind}, fingerprint {report.fingerprint}")
     if missing := _missing(report.label):
@@ -206,19 +217,25 @@ def _print_report(report: Any) -> None:
         click.echo(f"  {len(report.misaligned)} pairs look shifted against each other: {shown}")
 
 
-def _leaks(reports: Sequence[Any]) -> list[dict[str, Any]]:
+def _leaks(reports: Sequence[SetReport]) -> list[Shared]:
     """Backgrounds that the first of two sets shares with another, for every two sets."""
     from restorekit.data.leaks import close_pairs
 
-    found = []
+    found: list[Shared] = []
     for place, first in enumerate(reports):
         for second in reports[place + 1 :]:
             leaks = close_pairs(list(first.hashes), list(second.hashes))
-            found.append({"first": first.label, "second": second.label, "pairs": [list(leak) for leak in leaks]})
+            found.append(
+                {
+                    "first": first.label,
+                    "second": second.label,
+                    "pairs": [(leak.train, leak.test, leak.distance) for leak in leaks],
+                }
+            )
     return found
 
 
-def _print_leaks(leaks: Sequence[dict[str, Any]]) -> None:
+def _print_leaks(leaks: Sequence[Shared]) -> None:
     for entry in leaks:
         pairs = listing(f"{a} ~ {b}" for a, b, _ in entry["pairs"])
         between = f"between {entry['first']} and {entry['second']}"

@@ -7,7 +7,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Sequence
-from typing import Any
+from typing import TypedDict
 
 import click
 from click.shell_completion import CompletionItem
@@ -31,7 +31,7 @@ class ComponentName(click.ParamType):  # type: ignore[type-arg]
         return [CompletionItem(name, help=text) for name, text in names if name.startswith(incomplete)]
 
 
-def echo_json(value: Any) -> None:
+def echo_json(value: object) -> None:
     """Print a value as JSON."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
@@ -46,8 +46,27 @@ def echo_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         click.echo("  ".join((*cells, last)).rstrip())
 
 
-def describe(component: Component, found: Registry) -> dict[str, Any]:
-    """Return what is declared about a component, in plain values; the names of the fields are stable."""
+class Described(TypedDict):
+    """What is declared about a component, in plain values; the names of the fields are stable."""
+
+    id: str
+    name: str
+    kind: Kind
+    summary: str
+    plugin: str
+    distribution: str
+    version: str
+    tasks: list[str]
+    needs: list[str]
+    gives: list[str]
+    paper: str
+    license: str
+    deviations: list[str]
+    target: str
+
+
+def describe(component: Component, found: Registry) -> Described:
+    """Return what is declared about a component."""
     entry = component.entry
     return {
         "id": component.id,

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
 
 import click
 
-from restorekit.cli.listing import ComponentName, describe, echo_json, echo_table
+from restorekit.cli.listing import ComponentName, Described, describe, echo_json, echo_table
 from restorekit.errors import UnknownNameError, WeightsError, closest
 from restorekit.plugin.registry import Component, Registry, registry
 from restorekit.weights import weights_state
@@ -25,7 +24,12 @@ def _weights(component: Component) -> str:
         return "damaged"
 
 
-def _row(component: Component, found: Registry) -> dict[str, Any]:
+class _Row(Described):
+    weights: str
+    weights_license: str
+
+
+def _row(component: Component, found: Registry) -> _Row:
     return {
         **describe(component, found),
         "weights": _weights(component),
@@ -48,7 +52,7 @@ class _Wanted:
     task: str | None = None
     ready: bool = False
 
-    def takes(self, row: dict[str, Any]) -> bool:
+    def takes(self, row: _Row) -> bool:
         """Whether a model is one of them; a pattern is of its name or its id."""
         names = (row["name"], row["id"])
         named = any(fnmatchcase(name, pattern) for name in names for pattern in self.patterns)
@@ -123,7 +127,7 @@ def list_models(
     _list(as_json or bool(before.get("as_json")), wanted)
 
 
-def _echo_facts(facts: dict[str, Any]) -> None:
+def _echo_facts(facts: _Row) -> None:
     click.echo(f"{facts['id']}: {facts['summary']}")
     for key in ("tasks", "weights", "weights_license", "paper", "license", "needs", "gives"):
         value = facts[key]

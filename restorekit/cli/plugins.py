@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -15,7 +14,7 @@ from restorekit.plugin.entry import KINDS
 from restorekit.plugin.registry import PLURALS, registry
 
 
-def _facts(plugin: Plugin) -> dict[str, Any]:
+def _facts(plugin: Plugin) -> dict[str, object]:
     return {
         "name": plugin.name,
         "distribution": plugin.distribution,

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import click
 
 from restorekit.cli.listing import ComponentName, list_components
 from restorekit.errors import DataError, PluginError, RestorekitError
+from restorekit.interface import AppliedPrior, DrawnPrior
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from restorekit.pixels import Pixels
 
 _NAME = ComponentName("prior")
 _EXISTING = click.Path(exists=True, path_type=Path)
@@ -39,8 +39,10 @@ def show(name: str, image: Path, output: Path) -> None:
     """Draw what the prior NAME sees in IMAGE, and why."""
     from restorekit.data.images import atomic_write, read_picture
 
-    prior = _prior_with("draw", name)
-    pixels = read_picture(image).to_8_bit().pixels
+    prior = _built(name)
+    if not isinstance(prior, DrawnPrior):
+        raise _cannot(name, "be drawn", "draw")
+    pixels = cast("Pixels", read_picture(image).to_8_bit().pixels)
     atomic_write(output, lambda file: prior.draw(pixels, file))
     click.echo(f"wrote {output}")
 
@@ -53,7 +55,9 @@ def show(name: str, image: Path, output: Path) -> None:
 @click.option("--samples", type=click.IntRange(min=0), default=0, help="Write so many random samples too.")
 def apply(name: str, images: tuple[Path, ...], output: Path, mask: Path | None, samples: int) -> None:
     """Write what the prior NAME finds in each IMAGE (files or folders) as PNG under the image's name."""
-    prior = _prior_with("apply_to", name)
+    prior = _built(name)
+    if not isinstance(prior, AppliedPrior):
+        raise _cannot(name, "be applied to image files", "apply_to")
     from restorekit.files import make_folder
 
     files = _image_files(images)
@@ -71,17 +75,16 @@ def apply(name: str, images: tuple[Path, ...], output: Path, mask: Path | None, 
         sys.exit(1)
 
 
-def _prior_with(method: str, name: str) -> Any:
-    """Build the prior `name`. Raises `PluginError` when it does not offer `method`."""
+def _built(name: str) -> object:
     from restorekit.plugin.registry import create
 
-    prior = create("prior", name)
-    if not callable(getattr(prior, method, None)):
-        what = "be drawn" if method == "draw" else "be applied to image files"
-        raise PluginError(
-            f"prior {name!r} cannot {what}: it has no method {method!r}; use another one of `restorekit priors`"
-        )
-    return prior
+    return create("prior", name)
+
+
+def _cannot(name: str, what: str, method: str) -> PluginError:
+    return PluginError(
+        f"prior {name!r} cannot {what}: it has no method {method!r}; use another one of `restorekit priors`"
+    )
 
 
 def _image_files(images: tuple[Path, ...]) -> list[Path]:
@@ -112,10 +115,10 @@ def _check_names(files: list[Path], output: Path) -> None:
             raise DataError(f"the result would overwrite {path}; choose another output folder than {output}")
 
 
-def _apply_to_file(prior: Any, path: Path, output: Path, masks: Path | None, samples: int) -> None:
+def _apply_to_file(prior: AppliedPrior, path: Path, output: Path, masks: Path | None, samples: int) -> None:
     from restorekit.data.images import Picture, read_picture, write_picture
 
-    pixels = read_picture(path).to_8_bit().pixels
+    pixels = cast("Pixels", read_picture(path).to_8_bit().pixels)
     mask = None if masks is None else _read_mask(masks, path)
     try:
         found = prior.apply_to(pixels, mask=mask, samples=samples)
@@ -126,7 +129,7 @@ def _apply_to_file(prior: Any, path: Path, output: Path, masks: Path | None, sam
         write_picture(output / name, Picture.from_stored(result))
 
 
-def _read_mask(masks: Path, image: Path) -> NDArray[np.uint8]:
+def _read_mask(masks: Path, image: Path) -> Pixels:
     """Return the mask [H, W] of an image: the PNG, or any image, of the same name in the folder `masks`."""
     from restorekit.data.images import is_image_name, read_picture
 
@@ -134,7 +137,7 @@ def _read_mask(masks: Path, image: Path) -> NDArray[np.uint8]:
     if not found:
         raise DataError(f"{image}: there is no mask for it; {masks / image.stem}.png was expected")
     best = next((path for path in found if path.suffix.lower() == ".png"), found[0])
-    return read_picture(best).to_8_bit().pixels[..., 0].copy()
+    return cast("Pixels", read_picture(best).to_8_bit().pixels[..., 0].copy())
 
 
 COMMANDS: dict[str, click.Command] = {"priors": priors}

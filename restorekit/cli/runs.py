@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import click
 from pydantic import BaseModel, ConfigDict, NonNegativeInt
@@ -50,7 +50,20 @@ def _read(run: Path) -> tuple[Recipe, _Facts, _Status]:
     return read_recipe_file(recipe), read_table(run / "run.json", _Facts), read_table(run / "status.json", _Status)
 
 
-def _row(run: Path) -> dict[str, Any]:
+class _Row(TypedDict):
+    run: str
+    recipe: str
+    digest: str
+    data: str
+    checked: str
+    step: int
+    steps: int
+    completed: bool
+    hours: float
+    best: dict[str, float]
+
+
+def _row(run: Path) -> _Row:
     recipe, facts, status = _read(run)
     return {
         "run": str(run),
@@ -66,7 +79,7 @@ def _row(run: Path) -> dict[str, Any]:
     }
 
 
-def _best(row: dict[str, Any]) -> str:
+def _best(row: _Row) -> str:
     return "  ".join(f"{k} {v:.3f}" for k, v in sorted(row["best"].items())) or "-"
 
 
@@ -75,7 +88,7 @@ def command() -> None:
     """List, show, plot and compare training runs."""
 
 
-def _rows(folder: Path) -> list[dict[str, Any]]:
+def _rows(folder: Path) -> list[_Row]:
     """Return what there is to say of each run in a folder. One that cannot be read is a warning."""
     rows = []
     for path in sorted(folder.glob("*/recipe.toml")):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import webbrowser
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -83,7 +84,7 @@ def _check_device(device: str, precision: str) -> None:
     pick_precision(precision, pick_device(device))
 
 
-def _loader(device: str, precision: str) -> Any:
+def _loader(device: str, precision: str) -> Callable[[str], BaseRestorer]:
     def load(name: str) -> BaseRestorer:
         import restorekit
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from shutil import copyfile
-from typing import Any
+from typing import TypedDict
 
 import click
 
@@ -28,10 +28,23 @@ def _models() -> list[Component]:
     return registry().components("model")
 
 
-def _row(component: Component) -> dict[str, Any]:
+class _Row(TypedDict):
+    model: str
+    state: str
+    path: str
+    megabytes: float | None
+    license: str
+
+
+def _row(component: Component) -> _Row:
     state = weights_state(component.entry)
-    row: dict[str, Any] = {"model": registry().unique_name(component), "state": state, "path": "", "megabytes": None}
-    row["license"] = shipped_license(component.entry) if state == "shipped" else ""
+    row: _Row = {
+        "model": registry().unique_name(component),
+        "state": state,
+        "path": "",
+        "megabytes": None,
+        "license": shipped_license(component.entry) if state == "shipped" else "",
+    }
     if state in ("user", "shipped"):
         shipped = shipped_weights(component.entry)
         own = user_folder() / f"{component.entry.name}{SUFFIX}"

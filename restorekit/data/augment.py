@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
 
 import torch
 from kornia.enhance import adjust_brightness
@@ -23,25 +22,26 @@ _FLIP, _VERTICAL, _ROTATE, _BRIGHTNESS, _DROPS = range(100, 105)
 
 def to_float(batch: Batch) -> Batch:
     """Return uint8 planes as float32: images in [0, 1], masks in {0, 1}."""
-    changes = {}
-    for name in ("degraded", "clean", "references"):
-        value = getattr(batch, name)
-        if value is not None:
-            changes[name] = unit(value)
-    if batch.mask is not None:
-        changes["mask"] = (batch.mask > 0).float()
-    return batch.replace(**changes)
+    return batch.replace(
+        degraded=unit(batch.degraded),
+        clean=None if batch.clean is None else unit(batch.clean),
+        references=None if batch.references is None else unit(batch.references),
+        mask=None if batch.mask is None else (batch.mask > 0).float(),
+    )
 
 
 def _where(batch: Batch, chosen: Tensor, change: Callable[[Tensor], Tensor]) -> Batch:
     """Apply `change` to every plane of the chosen samples."""
-    changes = {}
-    for item in fields(batch):
-        value = getattr(batch, item.name)
-        if item.name in ("name", "key") or value is None:
-            continue
-        changes[item.name] = torch.where(chosen.view(-1, *[1] * (value.ndim - 1)), change(value), value)
-    return batch.replace(**changes)
+
+    def changed(value: Tensor) -> Tensor:
+        return torch.where(chosen.view(-1, *[1] * (value.ndim - 1)), change(value), value)
+
+    return batch.replace(
+        degraded=changed(batch.degraded),
+        clean=None if batch.clean is None else changed(batch.clean),
+        mask=None if batch.mask is None else changed(batch.mask),
+        references=None if batch.references is None else changed(batch.references),
+    )
 
 
 def _geometry(batch: Batch, augment: Augment, key: Tensor) -> Batch:

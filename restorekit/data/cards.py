@@ -9,7 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from restorekit.data.pairing import FilePair
+
+if TYPE_CHECKING:
+    from restorekit.data.pairing import FilePair
 
 Sides = Literal["", "degraded-clean", "clean-degraded"]
 
@@ -62,7 +68,7 @@ class DatasetCard:
     These are of degraded and of clean images, such as ``("wet", "dry")``, where `restorekit.data.layout` does not know
     them.
     """
-    pair: Callable[[Path], Mapping[str, Sequence[Any]]] | None = None
+    pair: Callable[[Path], Mapping[str, Sequence[FilePair]]] | None = None
     """What finds the pairs of a copy where neither layout nor `sides` does.
 
     Its folder -> split -> `restorekit.data.pairing.FilePair` of each sample.

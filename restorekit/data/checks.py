@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from restorekit.data.imageset import ImageSet, RawSample
 from restorekit.data.leaks import alignment, perceptual_hash
@@ -33,7 +33,7 @@ class SetReport:
     misaligned: tuple[Shift, ...]
     hashes: tuple[tuple[str, int], ...]
 
-    def values(self) -> dict[str, Any]:
+    def values(self) -> dict[str, object]:
         """Return the report as plain values for JSON, without the hashes."""
         return {
             "label": self.label,

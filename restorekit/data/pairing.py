@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from restorekit.data.cards import FOLDER, DatasetCard, Sides
 from restorekit.data.decode import image_size
@@ -183,7 +183,7 @@ def part_names(path: Path | str) -> list[str]:
     """
     root = Path(path)
     tree = image_tree(root)
-    groups: dict[str | None, Any] = dict(sites_by_split(find_sites(tree, root), root, FOLDER))
+    groups: dict[str | None, object] = dict(sites_by_split(find_sites(tree, root), root, FOLDER))
     if not groups:
         groups = {FOLDER.split_in(folder.relative_to(root).as_posix()): 1 for folder, paths in tree.items() if paths}
     named = [name for name in FOLDER.splits if name in groups]

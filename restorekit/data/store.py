@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -301,7 +301,7 @@ def _plans(card: DatasetCard, source: Path, folder: Path, options: ImportOptions
         raise type(error)(str(error).replace(str(folder), str(source))) from error
 
 
-def describe(record: Installed) -> dict[str, Any]:
+def describe(record: Installed) -> dict[str, object]:
     """Return a record as plain values for JSON, without the list of pairs."""
     values = asdict(record) | {
         "count": len(record.pairs),

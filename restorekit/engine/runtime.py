@@ -10,7 +10,7 @@ import atexit
 import contextlib
 import warnings
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,7 @@ from restorekit.processes import process_group_size
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+Item = TypeVar("Item")
 Made = TypeVar("Made")
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -91,7 +92,7 @@ class Runtime:
             warnings.filterwarnings("ignore", "`broadcast_buffers`", FutureWarning)
             return {name: self._accelerator.prepare_model(networks[name]) for name in sorted(networks)}
 
-    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+    def autocast(self) -> contextlib.AbstractContextManager[object]:
         """Return the autocast of this run's precision."""
         dtype = _DTYPES.get(self.precision)
         return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
@@ -111,7 +112,7 @@ class Runtime:
         assert isinstance(reduced, Tensor)
         return reduced
 
-    def gather(self, items: list[Any]) -> list[Any]:
+    def gather(self, items: list[Item]) -> list[Item]:
         """Return the concatenated lists of all processes, in order of rank."""
         if not self.many:
             return items
@@ -119,7 +120,7 @@ class Runtime:
 
         return list(gather_object(items))
 
-    def check_alike(self, mine: dict[str, Any]) -> None:
+    def check_alike(self, mine: dict[str, object]) -> None:
         """Refuse processes that are to train different things. Raises `TrainingError` naming what differs."""
         first, *others = self.gather([mine])
         for rank, other in enumerate(others, 1):
@@ -141,7 +142,7 @@ class Runtime:
             return make()
         from accelerate.utils import broadcast_object_list
 
-        made: list[Any] = ["", None]
+        made: list[object] = ["", None]
         if self.main:
             try:
                 made[1] = make()

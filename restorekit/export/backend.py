@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from torch import Tensor
 from restorekit.errors import RestorekitError
 from restorekit.interface import SizeRule
 from restorekit.restoring.blending import check_strength
-from restorekit.restoring.restorer import BaseRestorer, Network, RestorerInfo, Run
+from restorekit.restoring.restorer import BaseRestorer, Network, RestorerInfo, Run, TileSettings
 from restorekit.runtime.network import OnnxNetwork
 from restorekit.weights.manifest import file_sha256
 
@@ -26,7 +26,13 @@ class OnnxBackend(BaseRestorer):
     """
 
     def __init__(
-        self, path: str | Path, *, device: str = "auto", strength: float = 1.0, threads: int = 0, **settings: Any
+        self,
+        path: str | Path,
+        *,
+        device: str = "auto",
+        strength: float = 1.0,
+        threads: int = 0,
+        **settings: Unpack[TileSettings],
     ) -> None:
         check_strength(strength)
         try:
@@ -61,10 +67,10 @@ class OnnxBackend(BaseRestorer):
     def _fixed_network(self) -> Network:
         return self._face
 
-    def _reach(self, network: Any, rule: SizeRule) -> int:
+    def _reach(self, network: object, rule: SizeRule) -> int:
         return self.facts.reach
 
-    def _need(self, network: Any, fn: Run, rule: SizeRule, precision: Any) -> tuple[float, float]:
+    def _need(self, network: object, fn: Run, rule: SizeRule, precision: object) -> tuple[float, float]:
         return 0.0, float(self.facts.bytes_per_pixel)
 
 

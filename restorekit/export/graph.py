@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,10 @@ from torch import Tensor, nn
 from restorekit.errors import RestorekitError
 from restorekit.interface import Output, SizeRule
 from restorekit.runtime.facts import INPUT, OUTPUT
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
 
 OPSET = 18
 """The lowest that torch's exporter writes without converting: every onnxruntime from 1.14 (2023) on reads it."""
@@ -33,7 +38,7 @@ class _Whole(nn.Module):
         return Output.of(self.network(degraded)).image.clamp(0, 1)
 
 
-def graph_of(network: nn.Module, rule: SizeRule) -> Any:
+def graph_of(network: nn.Module, rule: SizeRule) -> ModelProto:
     """Return the network, on the CPU and in evaluation, as an ``onnx.ModelProto`` of float32.
 
     Raises `RestorekitError` when the exporter cannot follow the network.
@@ -62,14 +67,15 @@ def graph_of(network: nn.Module, rule: SizeRule) -> Any:
         ) from error
 
 
-def _side(name: str, rule: SizeRule) -> Any:
+def _side(name: str, rule: SizeRule) -> torch.export.Dim:
     """Return the free size of one side: `rule.multiple` times a whole number."""
     least = max(1, rule.minimum // rule.multiple)
-    return rule.multiple * torch.export.Dim(name, min=least, max=_LARGEST // rule.multiple)
+    side: torch.export.Dim = rule.multiple * torch.export.Dim(name, min=least, max=_LARGEST // rule.multiple)
+    return side
 
 
 @contextlib.contextmanager
-def _quiet() -> Any:
+def _quiet() -> Iterator[None]:
     """Keep the exporter's progress and its warnings about its own parts off the terminal."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")

@@ -7,24 +7,29 @@ import logging
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from restorekit.pixels import Planes
 from restorekit.runtime.facts import INPUT
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
 
 # A convolution from or to this few channels carries the image itself, or gates, and has few operations: in 8 bits
 # AttentiveGAN's result was 31.7 dB away from the one in float32, with these in float32 36.5.
 _THIN = 4
 
 
-def to_half(model: Any) -> Any:
+def to_half(model: ModelProto) -> ModelProto:
     """Return the graph with weights and computation in float16; what goes in and out stays float32."""
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
-    return convert_float_to_float16(model, keep_io_types=True)
+    half: ModelProto = convert_float_to_float16(model, keep_io_types=True)
+    return half
 
 
-def to_int8(model: Any, images: Sequence[Planes]) -> Any:
+def to_int8(model: ModelProto, images: Sequence[Planes]) -> ModelProto:
     """Return the graph with convolutions in 8 bits, their ranges taken from `images` [1, 3, H, W] in [0, 1].
 
     Weights have one scale per channel. Thin convolutions stay in float32.
@@ -60,7 +65,7 @@ class _Images:
         return None if planes is None else {INPUT: planes}
 
 
-def _thin(model: Any) -> list[str]:
+def _thin(model: ModelProto) -> list[str]:
     """Return the names of the convolutions that stay as they are."""
     shapes = {value.name: tuple(value.dims) for value in model.graph.initializer}
     return [

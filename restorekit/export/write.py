@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -30,6 +30,10 @@ from restorekit.runtime.facts import Facts
 from restorekit.runtime.network import OnnxNetwork
 from restorekit.version import __version__
 from restorekit.weights import find_weights
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
 
 PRECISIONS = ("fp32", "fp16", "int8")
 SUFFIX = ".onnx"
@@ -167,12 +171,12 @@ def _bytes_per_pixel(network: nn.Module, rule: SizeRule) -> float:
         return bytes_per_pixel(lambda image: Output.of(network(image)).image, rule, torch.device("cpu"))[1]
 
 
-def _opened(graph: Any, facts: Facts, path: Path) -> OnnxNetwork:
+def _opened(graph: ModelProto, facts: Facts, path: Path) -> OnnxNetwork:
     _write(graph, facts, path)
     return OnnxNetwork(path, "cpu")
 
 
-def _write(graph: Any, facts: Facts, path: Path) -> None:
+def _write(graph: ModelProto, facts: Facts, path: Path) -> None:
     import onnx
 
     onnx.helper.set_model_props(graph, facts.metadata())

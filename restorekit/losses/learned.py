@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor
 
 from restorekit.backbones.lpips_network import build_lpips, check_size
@@ -18,8 +16,6 @@ class LPIPSLoss(FrozenHolder):
     `net`: vgg (advised for training by its authors), alex or squeeze. `weights`: ``hub``, or a file. The
     network is frozen and in no checkpoint. Raises `WeightsError` when the weights cannot be had.
     """
-
-    network: Any
 
     def __init__(self, net: str = "vgg", weights: str = "hub") -> None:
         super().__init__(build_lpips(net, weights))

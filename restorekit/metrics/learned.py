@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -24,7 +24,6 @@ class LPIPS(FrozenHolder):
 
     higher_is_better: ClassVar[bool] = False
     unit: ClassVar[str] = ""
-    network: Any
 
     def __init__(self, net: str = "alex", weights: str = "hub") -> None:
         super().__init__(build_lpips(net, weights))

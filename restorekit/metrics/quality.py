@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -89,7 +89,7 @@ class SSIM:
         return _ssim(*_prepare(restored, clean, self.protocol), self.protocol)
 
 
-def _tensor(image_HWC: NDArray[Any]) -> Tensor:
+def _tensor(image_HWC: NDArray[np.generic]) -> Tensor:
     if image_HWC.ndim != 3 or image_HWC.shape[2] != 3:
         raise ImageError(f"expected an RGB image of shape [H, W, 3], and got {image_HWC.shape}")
     if image_HWC.dtype != np.uint8 and not np.issubdtype(image_HWC.dtype, np.floating):
@@ -101,7 +101,7 @@ def _tensor(image_HWC: NDArray[Any]) -> Tensor:
 
 @torch.no_grad()
 def score_image(
-    restored_HWC: NDArray[Any], clean_HWC: NDArray[Any], protocols: Iterable[str] = tuple(PROTOCOLS)
+    restored_HWC: NDArray[np.generic], clean_HWC: NDArray[np.generic], protocols: Iterable[str] = tuple(PROTOCOLS)
 ) -> dict[str, float]:
     """Return PSNR (dB) and SSIM of one RGB image: ``{"psnr-rgb": ..., "ssim-rgb": ..., ...}``.
 

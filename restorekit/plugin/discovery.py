@@ -7,11 +7,10 @@ import os
 import re
 import traceback
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, distribution, distributions
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pluggy
 
@@ -108,7 +107,7 @@ def _points(found: Distribution) -> list[EntryPoint]:
     return sorted(kept, key=lambda p: (p.name, p.group, p.value))
 
 
-def _listed(given: Any) -> list[Entry]:
+def _listed(given: object) -> list[Entry]:
     if not isinstance(given, Iterable) or isinstance(given, str):
         raise PluginError(f"restorekit_entries() gave a {type(given).__name__}; it must give a list of Entry objects")
     return list(given)
@@ -174,17 +173,12 @@ def load_plugin(manager: pluggy.PluginManager, name: str, module_name: str, dist
 
     What it prints meanwhile goes to standard error, so that it cannot spoil ``--json``.
     """
-    info: dict[str, Any] = {
-        "name": name,
-        "module": module_name,
-        "distribution": distribution,
-        "version": version,
-    }
+    plugin = Plugin(name, module_name, distribution, version)
     with foreign_code() as told:
         entries = _register(manager, importlib.import_module(module_name), name)
     if told.error is not None:
-        return Plugin(**info, error=told.line, traceback=told.trace)
-    return Plugin(**info, entries=entries)
+        return replace(plugin, error=told.line, traceback=told.trace)
+    return replace(plugin, entries=entries)
 
 
 def _wrong_version(found: Distribution, point: EntryPoint) -> Plugin:

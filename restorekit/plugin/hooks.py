@@ -5,7 +5,6 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pluggy
 
@@ -59,7 +58,7 @@ class Hooks:
         self._failed: set[tuple[str, str]] = set()
         check_trackers(manager, self.chosen)
 
-    def call(self, hook: str, **arguments: Any) -> None:
+    def call(self, hook: str, **arguments: object) -> None:
         """Call a hook of every chosen tracker; each takes the arguments that it names."""
         for implementation in getattr(self.manager.hook, hook).get_hookimpls():
             if implementation.plugin_name not in self.chosen:

@@ -44,7 +44,7 @@ class Component:
         """
         module, _, attribute = self.entry.target.partition(":")
         try:
-            target: Any = importlib.import_module(module)
+            target: object = importlib.import_module(module)
             for part in attribute.split("."):
                 target = getattr(target, part)
         except RestorekitError:

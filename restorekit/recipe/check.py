@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 from restorekit.errors import RecipeError, RestorekitError
 from restorekit.plugin.entry import Kind
@@ -100,7 +100,7 @@ def check_recipe(recipe: Recipe, registry: Registry, paired: bool = True, masks:
         raise RecipeError(f"recipe {recipe.name!r} cannot be trained: {'; '.join(problems)}.")
 
 
-def _called(component: Component, target: Any) -> Any:
+def _called(component: Component, target: Callable[[], object]) -> object:
     try:
         return target()
     except RestorekitError:

@@ -121,7 +121,7 @@ class Recipe(Part):
             raise ValueError(f"networks.{idle[0]} is trained by no phase; add one, such as phases.{idle[0]}")
 
     @classmethod
-    def read(cls, values: Mapping[str, Any]) -> Self:
+    def read(cls, values: Mapping[str, object]) -> Self:
         """Validate nested plain values, such as those of a TOML file.
 
         Raises `RecipeError` naming each bad field, what was given and, for an unknown field, the closest.
@@ -154,9 +154,9 @@ class Recipe(Part):
         ]
 
 
-def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     """Return nested tables as one with dotted keys."""
-    flat: dict[str, Any] = {}
+    flat: dict[str, object] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
             flat.update(flatten(value, f"{prefix}{key}."))
@@ -165,7 +165,7 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+def merged(values: Mapping[str, object], changes: Mapping[str, object]) -> dict[str, object]:
     """Return nested tables with those of `changes` laid over them."""
     result = dict(values)
     for key, value in changes.items():
@@ -175,7 +175,7 @@ def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, A
     return result
 
 
-def fields_at(model: type[BaseModel], path: Sequence[Any]) -> list[str]:
+def fields_at(model: type[BaseModel], path: Sequence[object]) -> list[str]:
     """Return the field names of the table that `path` leads to, or nothing for open tables."""
     current: type[BaseModel] = model
     for part in path:
@@ -197,7 +197,7 @@ _REMEDIES = {
 }
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     """Return a value in at most some hundred characters; Python writes no number of thousands of digits at all."""
     if isinstance(value, int) and abs(value) >= 10**40:
         return f"a number of about {round(value.bit_length() * 0.30103):,} digits"
@@ -205,7 +205,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= 120 else f"{text[:100]}…"
 
 
-def _explain(model: type[BaseModel], values: Mapping[str, Any], error: ValidationError) -> str:
+def _explain(model: type[BaseModel], values: Mapping[str, object], error: ValidationError) -> str:
     lines = []
     for problem in error.errors():
         path = problem["loc"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import tomllib
 from collections.abc import Iterable
-from typing import Any
 
 from restorekit.errors import RecipeError, closest
 from restorekit.recipe.model import Recipe, fields_at
@@ -15,7 +14,7 @@ _WORDS = {"none": None, "true": True, "false": False}
 _SHORTHANDS = (*_COMPONENTS, "schedule")  # a bare string is the table's name
 
 
-def parse_value(text: str) -> Any:
+def parse_value(text: str) -> object:
     """Read a value as TOML does (``0.1``, ``true``, ``[1, 2]``, ``"a"``); anything else is a plain string.
 
     ``true`` and ``false`` may be written in any case; ``none`` removes an optional field.
@@ -30,7 +29,7 @@ def parse_value(text: str) -> Any:
         return text
 
 
-def parse_assignment(text: str) -> tuple[list[str], Any]:
+def parse_assignment(text: str) -> tuple[list[str], object]:
     """Split ``a.b=value`` into its path and its value."""
     key, equals, value = text.partition("=")
     path = [part.strip() for part in key.split(".")]
@@ -39,7 +38,7 @@ def parse_assignment(text: str) -> tuple[list[str], Any]:
     return path, parse_value(value.strip())
 
 
-def _assign(values: dict[str, Any], path: list[str], value: Any) -> None:
+def _assign(values: dict[str, object], path: list[str], value: object) -> None:
     table = values
     for part in path[:-1]:
         inner = table.setdefault(part, {})
@@ -57,7 +56,7 @@ def _assign(values: dict[str, Any], path: list[str], value: Any) -> None:
         table[path[-1]] = value
 
 
-def _remove(table: dict[str, Any], path: list[str]) -> None:
+def _remove(table: dict[str, object], path: list[str]) -> None:
     """Take a field out. Raises `RecipeError` for one that is not there and is no field of a recipe."""
     if path[-1] not in table and path[-1] not in fields_at(Recipe, path[:-1]):
         there = [name for name in table if table[name] is not None]

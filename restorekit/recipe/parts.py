@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -25,7 +25,7 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-def _refuse_unwritable(value: Any, where: str, depth: int = 0) -> None:
+def _refuse_unwritable(value: object, where: str, depth: int = 0) -> None:
     """Refuse what TOML cannot hold: a recipe that changes when it is written is another model."""
     if depth > DEEPEST and isinstance(value, Mapping | list | tuple):
         raise ValueError(
@@ -57,7 +57,7 @@ class Open(Part):
         return self
 
     @property
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, object]:
         """The component's own settings."""
         return dict(self.model_extra or {})
 
@@ -70,7 +70,7 @@ class Named(Open):
 
     @model_validator(mode="before")
     @classmethod
-    def _from_name(cls, value: Any) -> Any:
+    def _from_name(cls, value: object) -> object:
         return {"name": value} if isinstance(value, str) else value
 
 
@@ -121,7 +121,7 @@ class Schedule(Part):
 
     @model_validator(mode="before")
     @classmethod
-    def _from_name(cls, value: Any) -> Any:
+    def _from_name(cls, value: object) -> object:
         return {"name": value} if isinstance(value, str) else value
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor, nn
 
 from restorekit.errors import RestorekitError
@@ -34,10 +32,10 @@ class Blended(nn.Module):
         return Output(degraded.float().lerp(output.image.float().clamp(0, 1), self.strength), output.extras)
 
 
-def blend(learned: Any, image: Tensor, strength: float) -> Any:
+def blend(learned: nn.Module | Tensor, image: Tensor, strength: float) -> nn.Module | Tensor:
     """Blend what an adaptive model gave for `image`: a restored image, or a network that restores it."""
     if strength == 1:
         return learned
     if isinstance(learned, nn.Module):
         return Blended(learned, strength)
-    return image.lerp(learned.to(image).clamp(0, 1), strength) if isinstance(learned, Tensor) else learned
+    return image.lerp(learned.to(image).clamp(0, 1), strength)

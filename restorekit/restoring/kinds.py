@@ -51,7 +51,7 @@ def _check_stored(image: Tensor, what: str) -> None:
         raise ImageError(f"{what}: a {kind} tensor has no plain values of pixels; give a dense uint8 or float tensor")
 
 
-def take_apart(image: Any) -> tuple[Tensor, Rebuild, bool]:
+def take_apart(image: object) -> tuple[Tensor, Rebuild, bool]:
     """Return the image as float [B, 3, H, W] in [0, 1], the way back, and whether it has more than 8 bits.
 
     Raises `ImageError` for another kind, shape, type or range.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import TypedDict, TypeVar, Unpack, overload
 
 from PIL import Image
 from torch import Tensor, nn
@@ -18,7 +18,15 @@ from restorekit.plugin.registry import Component, registry
 from restorekit.recipe import Recipe
 from restorekit.recipe.check import model_recipe
 from restorekit.restoring.blending import Blended, blend, check_strength
-from restorekit.restoring.restorer import AdaptiveRestorer, BaseRestorer, Budget, Restorer, RestorerInfo, Tile
+from restorekit.restoring.restorer import (
+    AdaptiveRestorer,
+    BaseRestorer,
+    Budget,
+    Restorer,
+    RestorerInfo,
+    Tile,
+    TileSettings,
+)
 from restorekit.weights import WeightsFile, find_weights, weights_state
 from restorekit.weights.files import load_weights, recipe_of
 from restorekit.weights.foreign import convert_foreign, is_foreign, read_foreign
@@ -102,12 +110,28 @@ def _info(
     )
 
 
+class LoadSettings(TypedDict, total=False):
+    """The settings of `load`, beside model and weights."""
+
+    device: str
+    precision: str
+    tile: Tile
+    flips: bool
+    strength: float
+    budget: Budget | None
+
+
 def _adaptive(
-    component: Component, device: str, precision: str, budget: Budget | None, strength: float, **options: Any
+    component: Component,
+    device: str,
+    precision: str,
+    budget: Budget | None,
+    strength: float,
+    **options: Unpack[TileSettings],
 ) -> BaseRestorer:
     recipe = model_recipe(registry(), component.id)
 
-    def learn(image: Tensor, limit: Budget) -> Any:
+    def learn(image: Tensor, limit: Budget) -> nn.Module | Tensor:
         learned = adapt(recipe, image, device=device, precision=precision, steps=limit.steps, seconds=limit.seconds)
         return blend(learned, image, strength)
 
@@ -142,7 +166,7 @@ def load(
     """
     check_strength(strength)
     component = registry().find("model", model)
-    options: dict[str, Any] = {"tile": tile, "flips": flips}
+    options: TileSettings = {"tile": tile, "flips": flips}
     if weights in (None, component.entry.name) and weights_state(component.entry) == "adapts":
         return _adaptive(component, device, precision, budget, strength, **options)
     if weights is None and component.entry.adapts and budget:
@@ -155,10 +179,12 @@ def load(
 
 
 @overload
-def restore(image: str | Path, model: str, weights: str | Path | None = None, **options: Any) -> Image.Image: ...
+def restore(
+    image: str | Path, model: str, weights: str | Path | None = None, **options: Unpack[LoadSettings]
+) -> Image.Image: ...
 @overload
-def restore(image: _Kind, model: str, weights: str | Path | None = None, **options: Any) -> _Kind: ...
-def restore(image: Any, model: str, weights: str | Path | None = None, **options: Any) -> Any:
+def restore(image: _Kind, model: str, weights: str | Path | None = None, **options: Unpack[LoadSettings]) -> _Kind: ...
+def restore(image: object, model: str, weights: str | Path | None = None, **options: Unpack[LoadSettings]) -> object:
     """Restore one image of any kind with a model and return the same kind; `options` as for `load`.
 
     For several images, `load` the model once and call its ``restore``.

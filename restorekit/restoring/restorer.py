@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, overload
+from typing import Literal, TypedDict, TypeVar, Unpack, overload
 from weakref import WeakKeyDictionary
 
 import torch
@@ -44,7 +45,7 @@ _COPIES, _COPIES_OF_FLIPS = 72.0, 24.0
 _LEAST_PER_PIXEL = 300.0
 # Of the estimate by `bytes_per_pixel`, tiles in float32 took up to 1.2 (attngan in bf16: 0.71, remaen 0.52).
 _FP32_NEEDS = 1.3
-_needs: WeakKeyDictionary[Any, dict[Precision, tuple[float, float]]] = WeakKeyDictionary()
+_needs: WeakKeyDictionary[Network, dict[Precision, tuple[float, float]]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,21 @@ class RestorerInfo:
     """How much of the result is blended with the input, 0 to 1."""
     seen: tuple[int, ...] = ()
     """Perceptual hashes of the real photographs that the weights were trained on."""
+
+
+class TileSettings(TypedDict, total=False):
+    """How any restorer goes over an image: see `BaseRestorer`."""
+
+    tile: Tile
+    flips: bool
+
+
+class RestorerSettings(TileSettings, total=False):
+    """The settings of any restorer: see `BaseRestorer`."""
+
+    device: str | torch.device
+    precision: str
+    info: RestorerInfo | None
 
 
 @dataclass(frozen=True)
@@ -154,7 +170,7 @@ class BaseRestorer(ABC):
     def restore(self, image: str | Path) -> Image.Image: ...
     @overload
     def restore(self, image: _Kind) -> _Kind: ...
-    def restore(self, image: Any) -> Any:
+    def restore(self, image: object) -> object:
         """Restore an image of any kind and return the same kind.
 
         A path gives a Pillow image. A Pillow image keeps its mode (palettes and CMYK become RGB) and
@@ -208,7 +224,7 @@ class BaseRestorer(ABC):
             return restored
         return (restored + self._run_network(network, image.flip(-1), precision).flip(-1)) / 2
 
-    def _run_network(self, network: Any, image: Tensor, precision: Precision) -> Tensor:
+    def _run_network(self, network: Network, image: Tensor, precision: Precision) -> Tensor:
         """Run a network on [1, 3, H, W], padded to its rule, in tiles where needed."""
         rule = SizeRule.of(network)
         padded, crop = pad_to_rule(image, rule)
@@ -220,7 +236,7 @@ class BaseRestorer(ABC):
                 lambda size: crop(self._tiles(network, fn, padded, rule, size)).clone(), tile, sides, rule
             )
 
-    def _by_strips(self, network: Any, picture: Picture, precision: Precision) -> Picture:
+    def _by_strips(self, network: Network, picture: Picture, precision: Precision) -> Picture:
         """Restore a large picture, of which only a row of tiles is in floating point at a time."""
         rule = SizeRule.of(network)
         fn = self._prepared(network, precision)
@@ -246,7 +262,7 @@ class BaseRestorer(ABC):
                 attempt, self._first_tile(network, fn, sides, rule, precision, most, strips=True), sides, rule
             )
 
-    def _steady(self, network: Any, fn: Run, picture: Picture, tiling: Tiling, *, flip: bool) -> Run:
+    def _steady(self, network: Network, fn: Run, picture: Picture, tiling: Tiling, *, flip: bool) -> Run:
         """Return `fn` with the means of the whole picture, or of its mirror image, in place of those of each tile."""
         whole = WholeImage(network)
         if not (whole and tiling.tile) or (flip and not self.flips):
@@ -272,27 +288,27 @@ class BaseRestorer(ABC):
         """Put a network on the device for evaluation, in the layout that is fastest for convolutions."""
         return network.to(self.device).to(memory_format=torch.channels_last).eval()
 
-    def _prepared(self, network: Any, precision: Precision) -> Run:
+    def _prepared(self, network: Network, precision: Precision) -> Run:
         def fn(part: Tensor) -> Tensor:
             with autocast(self.device, precision):
                 return Output.of(network(part.contiguous(memory_format=torch.channels_last))).image
 
         return fn
 
-    def _tiles(self, network: Any, fn: Run, image: Tensor, rule: SizeRule, tile: int) -> Tensor:
+    def _tiles(self, network: Network, fn: Run, image: Tensor, rule: SizeRule, tile: int) -> Tensor:
         if not tile or tile >= max(image.shape[-2:]):
             return fn(image.to(self.device)).float().to(image.device)
         tiling = tiling_of(tile, self._reach(network, rule), rule)
         whole = WholeImage(network)
         return run_tiled(fn, image, tile, tiling.overlap, rule.multiple, tiling.margin, self.device, whole)
 
-    def _reach(self, network: Any, rule: SizeRule) -> int:
+    def _reach(self, network: Network, rule: SizeRule) -> int:
         """Return how far the network looks, in pixels."""
         return receptive_field(network, rule)
 
     def _first_tile(
         self,
-        network: Any,
+        network: Network,
         fn: Run,
         sides: tuple[int, int],
         rule: SizeRule,
@@ -318,7 +334,7 @@ class BaseRestorer(ABC):
         copies = (_COPIES + _COPIES_OF_FLIPS * self.flips) * sides[0] * sides[1]
         return max(budget - copies, min(_LEAST, budget))
 
-    def _need(self, network: Any, fn: Run, rule: SizeRule, precision: Precision) -> tuple[float, float]:
+    def _need(self, network: Network, fn: Run, rule: SizeRule, precision: Precision) -> tuple[float, float]:
         """Return (fixed bytes, bytes per pixel) that the network needs."""
         known = _needs.setdefault(network, {})
         if precision not in known:
@@ -344,7 +360,7 @@ def _left(picture: Picture, precision: Precision) -> float:
     return max(_MOST - _STRIPS - 2 * picture.pixels.nbytes, _LEAST) / (_FP32_NEEDS if precision == "fp32" else 1)
 
 
-def _exact_kernels() -> Any:
+def _exact_kernels() -> AbstractContextManager[None]:
     """Return the context that makes cuDNN deterministic and keeps fp32 at full precision (no TF32)."""
     return torch.backends.cudnn.flags(
         enabled=torch.backends.cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=False
@@ -358,7 +374,7 @@ class Restorer(BaseRestorer):
     takes.
     """
 
-    def __init__(self, generator: nn.Module, **settings: Any) -> None:
+    def __init__(self, generator: nn.Module, **settings: Unpack[RestorerSettings]) -> None:
         super().__init__(**settings)
         self.generator = self._moved(generator)
 
@@ -391,7 +407,7 @@ class AdaptiveRestorer(BaseRestorer):
         budget: Budget | None = None,
         *,
         generator: nn.Module | None = None,
-        **settings: Any,
+        **settings: Unpack[RestorerSettings],
     ) -> None:
         super().__init__(**settings)
         self.adapt = adapt

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from restorekit.interface import Output, SizeRule
 from restorekit.outofmemory import is_out_of_memory
 from restorekit.restoring.spans import FARTHEST, FEATHER, Span, spans
 from restorekit.restoring.whole import WholeImage
 
+Network = Callable[[Tensor], Output | Tensor]
 # An input change of 1 further away than the receptive field may change the output by this much: a fifteenth
 # of a 16-bit level.
 _NEGLIGIBLE = 1e-6
@@ -67,7 +67,7 @@ def weight_of(row: Span, column: Span) -> Tensor:
     return torch.from_numpy(row.weight[:, None] * column.weight[None])[None, None]
 
 
-def receptive_field(generator: Any, rule: SizeRule, cap: int = FARTHEST) -> int:
+def receptive_field(generator: Network, rule: SizeRule, cap: int = FARTHEST) -> int:
     """Return how far, in pixels, an input pixel can be from an output pixel and still matter to it.
 
     Measured: the gradient of one cell of output pixels (a cell is ``rule.multiple`` wide, so that every phase
@@ -82,7 +82,7 @@ def receptive_field(generator: Any, rule: SizeRule, cap: int = FARTHEST) -> int:
     return known[rule, cap]
 
 
-def _measured(generator: Any, rule: SizeRule, cap: int) -> int:
+def _measured(generator: Network, rule: SizeRule, cap: int) -> int:
     """Measure, with a smaller cap where the gradient does not fit into the memory."""
     try:
         return _measure(generator, rule, cap)
@@ -92,7 +92,7 @@ def _measured(generator: Any, rule: SizeRule, cap: int) -> int:
     return _measured(generator, rule, cap // 2) if cap > FEATHER else cap
 
 
-def _measure(generator: Any, rule: SizeRule, reach: int) -> int:
+def _measure(generator: Network, rule: SizeRule, reach: int) -> int:
     """Return the radius, or `reach` when it is larger.
 
     Looking less far first would be quicker, and wrong for dilated layers, whose gradient has gaps.
@@ -119,7 +119,7 @@ def _measure(generator: Any, rule: SizeRule, reach: int) -> int:
     return min(max(radius - 1, 0) + cell - 1, reach)
 
 
-def _fixed(generator: Any, noise: Tensor, probe: Tensor) -> Tensor:
+def _fixed(generator: Network, noise: Tensor, probe: Tensor) -> Tensor:
     """Return what the network gives for `probe`, its means over the whole image fixed to those of `noise`."""
 
     def fn(image: Tensor) -> Tensor:
@@ -133,5 +133,5 @@ def _fixed(generator: Any, noise: Tensor, probe: Tensor) -> Tensor:
     return whole.run(fn, probe)
 
 
-def _parameters(generator: Any) -> Any:
-    return generator.parameters() if isinstance(generator, torch.nn.Module) else iter(())
+def _parameters(generator: object) -> Iterator[nn.Parameter]:
+    return generator.parameters() if isinstance(generator, nn.Module) else iter(())

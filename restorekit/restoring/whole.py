@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -47,7 +46,7 @@ class WholeImage:
     finds is nearly, and at the first layer exactly, what the whole image gives; all tiles then have the same.
     """
 
-    def __init__(self, network: Any) -> None:
+    def __init__(self, network: object) -> None:
         modules = network.modules() if isinstance(network, nn.Module) else ()
         self._means = {module: _Mean() for module in modules if isinstance(module, GlobalMean)}
 

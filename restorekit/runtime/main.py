@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 from restorekit.errors import RestorekitError
 from restorekit.notices import on_terminal, say
 from restorekit.restoring.folders import Job, Report, plan_jobs, run_jobs
 from restorekit.runtime.restorer import OnnxRestorer
 from restorekit.version import __version__
+
+if TYPE_CHECKING:
+    from restorekit.restoring.restorer import BaseRestorer
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,10 +27,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _restore(given: argparse.Namespace) -> int:
     try:
         jobs = plan_jobs(given.inputs, given.output, overwrite=given.overwrite, format=given.format)
-        restorer: Any = OnnxRestorer(
+        restorer = OnnxRestorer(
             given.model, device=given.device, tile=given.tile, flips=given.flips, threads=given.threads
         )
-        report = run_jobs(jobs, restorer, _tell_file)
+        # it has what pictures need; only pictures are planned without PyTorch
+        report = run_jobs(jobs, cast("BaseRestorer", restorer), _tell_file)
     except RestorekitError as error:
         say(f"Error: {error}")
         return 1

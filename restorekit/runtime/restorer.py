@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -51,7 +50,7 @@ class OnnxRestorer:
         """Restore one file into another, which appears complete or not at all."""
         write_picture(target, self.restore_picture(read_picture(source)))
 
-    def restore(self, image: Any) -> Any:
+    def restore(self, image: object) -> object:
         """Restore a path or Pillow image (both give a Pillow image), or an array [H, W, ...] of uint8 or uint16.
 
         Raises `ImageError` when it is none of these.

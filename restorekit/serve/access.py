@@ -8,7 +8,6 @@ import json
 import secrets
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -116,7 +115,7 @@ class UploadsOnly:
         return all(isinstance(path, str) and Path(path).resolve().is_relative_to(self._uploads) for path in named)
 
 
-def _paths(value: Any) -> Iterator[Any]:
+def _paths(value: object) -> Iterator[object]:
     """Yield what stands under ``path`` anywhere in a JSON value."""
     if isinstance(value, dict):
         if "path" in value:

@@ -6,7 +6,6 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import gradio
 from gradio.data_classes import FileData
@@ -26,7 +25,7 @@ class Api:
         self._desk = desk
         self._items = items
         with gradio.Blocks(analytics_enabled=False, title="restorekit") as self.blocks:
-            shared: dict[str, Any] = {"concurrency_id": "restore", "concurrency_limit": limits.jobs}
+            shared: dict[str, object] = {"concurrency_id": "restore", "concurrency_limit": limits.jobs}
             gradio.api(self.work, api_name="work", api_visibility="undocumented", **shared)
             gradio.api(self.restore, api_name="restore", **shared)
             gradio.api(self.models, api_name="models", queue=False)

@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import AsyncIterator, Sequence
 from importlib.resources import files
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated
 
 import gradio
 from fastapi import Body, FastAPI, HTTPException, Request
@@ -111,7 +111,7 @@ def _serve_page(app: FastAPI) -> None:
 
 def _serve_settings(app: FastAPI, desk: Desk, limits: Limits, work: int) -> None:
     @app.get("/settings")
-    def settings() -> dict[str, Any]:
+    def settings() -> dict[str, object]:
         return {
             "version": __version__,
             "models": [choice.facts() for choice in desk.choices],
@@ -162,19 +162,19 @@ def _found(items: Store, identity: str) -> Item:
 
 def _serve_items(app: FastAPI, items: Store) -> None:
     @app.post("/items/{identity}/wait")
-    def wait(identity: str) -> dict[str, Any]:
+    def wait(identity: str) -> dict[str, object]:
         item = _found(items, identity)
         item.wait()
         return item.facts()
 
     @app.post("/items/{identity}/cancel")
-    def cancel(identity: str) -> dict[str, Any]:
+    def cancel(identity: str) -> dict[str, object]:
         item = _found(items, identity)
         item.cancel()
         return item.facts()
 
     @app.put("/items/{identity}/strength")
-    def strength(identity: str, value: Annotated[float, Body(ge=0, le=1)]) -> dict[str, Any]:
+    def strength(identity: str, value: Annotated[float, Body(ge=0, le=1)]) -> dict[str, object]:
         item = _found(items, identity)
         item.strength = value
         return item.facts()
@@ -207,7 +207,7 @@ def _serve_items(app: FastAPI, items: Store) -> None:
 
 def _serve_sessions(app: FastAPI, items: Store) -> None:
     @app.get("/sessions/{session}")
-    def history(session: str) -> list[dict[str, Any]]:
+    def history(session: str) -> list[dict[str, object]]:
         return [item.facts() for item in items.of(session)]
 
     @app.delete("/sessions/{session}")

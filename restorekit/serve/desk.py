@@ -7,7 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from restorekit.errors import UnknownNameError, closest
 from restorekit.serve import store
@@ -58,7 +58,7 @@ class Desk:
                 self._loaded.popitem(last=False)
             return self._loaded[name]
 
-    def work(self, item: Item, model: str) -> Iterator[dict[str, Any]]:
+    def work(self, item: Item, model: str) -> Iterator[dict[str, object]]:
         """Restore an item and yield, again and again, what there is to tell: `Item.facts` and progress.
 
         ``share``: how much is done, 0 to 1; ``left``: seconds, None while they are not known. Closing the iterator

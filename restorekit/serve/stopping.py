@@ -7,7 +7,6 @@ import functools
 from collections.abc import Iterator
 from contextvars import ContextVar
 from threading import Event
-from typing import Any
 
 from torch.nn.modules.module import register_module_forward_pre_hook
 
@@ -19,7 +18,7 @@ class CancelledError(Exception):
 _stop: ContextVar[Event | None] = ContextVar("restorekit_stop", default=None)
 
 
-def _look(module: Any, inputs: Any) -> None:
+def _look(module: object, inputs: object) -> None:
     stop = _stop.get()
     if stop is not None and stop.is_set():
         raise CancelledError

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from restorekit.errors import DataError
 from restorekit.serve.limits import Limits
@@ -72,7 +71,7 @@ class Item:
         """Return where a picture that browsers show is kept: ``before``, ``after`` or ``thumb``, a small after."""
         return self.folder / "preview" / f"{which}.jpg"
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, object]:
         """Return what the page shows of it."""
         shown = ("id", "name", "state", "model", "message", "kind", "strength", "seconds", "round")
         values = {name: getattr(self, name) for name in shown}

@@ -36,7 +36,7 @@ class Subject:
     """A component, the settings that it is checked with (smaller than its defaults, for speed), and where."""
 
     component: Component
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, object] = field(default_factory=dict)
     device: str = "cpu"
 
     @property

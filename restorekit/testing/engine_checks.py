@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import safetensors.torch
 from torch import Tensor, nn
@@ -45,7 +44,7 @@ def _pairs(count: int, side: int) -> ImageSet:
     return ImageSet("made-up@check", "", True, data.name, f"check-{count}-{side}", read)
 
 
-def _small(recipe: Recipe, changes: Mapping[str, Any]) -> tuple[Recipe, int]:
+def _small(recipe: Recipe, changes: Mapping[str, object]) -> tuple[Recipe, int]:
     """Return the recipe for a very short run on small images as they are, and the side of those."""
     side = SizeRule.of(build_generator(recipe)).padded(_SIDE)
     small = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -137,12 +137,13 @@ def _twice(value: Any) -> Any:
     return value
 
 
-def _names(value: tuple[Any, ...]) -> bool:
+def _names(value: tuple[object, ...]) -> bool:
     return all(isinstance(item, str) for item in value)
 
 
-def _require_scalar(value: Any, where: str) -> None:
+def _require_scalar(value: object, where: str) -> None:
     require(isinstance(value, Tensor), f"{where} it returned a {type(value).__name__}; return a tensor")
+    assert isinstance(value, Tensor)
     require(value.ndim == 0, f"{where} its value has the shape {tuple(value.shape)}; reduce it to one number")
     require(value.dtype == torch.float32, f"{where} its value is {value.dtype}; compute it in float32")
     require(finite(value), f"{where} its value is {float(value.detach())}")
@@ -171,7 +172,7 @@ def check_finite_under_bfloat16(subject: Subject) -> None:
         seen = case.seen
         coarse = replace(
             seen,
-            output=Output(_coarse(seen.output.image), {k: _coarse(v) for k, v in seen.output.extras.items()}),
+            output=Output(_coarse(seen.output.image), _coarse_extras(seen.output.extras)),
             fake=_coarse_judgement(seen.fake),
             real=_coarse_judgement(seen.real),
         )
@@ -179,16 +180,18 @@ def check_finite_under_bfloat16(subject: Subject) -> None:
         require(finite(value), f"in the {case.phase}'s phase it is {float(value.detach())} for bfloat16 results")
 
 
-def _coarse(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return tuple(_coarse(part) for part in value)
+def _coarse(value: Tensor) -> Tensor:
     return value.bfloat16().float()
+
+
+def _coarse_extras(extras: Mapping[str, Tensor | tuple[Tensor, ...]]) -> dict[str, Tensor | tuple[Tensor, ...]]:
+    return {name: tuple(map(_coarse, v)) if isinstance(v, tuple) else _coarse(v) for name, v in extras.items()}
 
 
 def _coarse_judgement(judgement: Judgement | None) -> Judgement | None:
     if judgement is None:
         return None
-    return Judgement(_coarse(judgement.logits), {k: _coarse(v) for k, v in judgement.extras.items()})
+    return Judgement(_coarse(judgement.logits), _coarse_extras(judgement.extras))
 
 
 @for_kinds("loss")

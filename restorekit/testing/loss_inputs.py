@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -64,14 +63,15 @@ class _Patches(nn.Module):
         return Judgement(self.layer(torch.cat((candidate, degraded), 1)))
 
 
-def _critic(giver: Component | None) -> Any:
+def _critic(giver: Component | None) -> nn.Module:
     if giver is None:
         return _Patches().to(PLACE.get())
     with seeded():
-        return giver.load()().to(PLACE.get())
+        critic: nn.Module = giver.load()().to(PLACE.get())
+    return critic
 
 
-def _judge(critic: Any, candidate: Tensor, data: Batch) -> Judgement:
+def _judge(critic: nn.Module, candidate: Tensor, data: Batch) -> Judgement:
     judgement: Judgement = critic(candidate, data.degraded)
     return judgement.float()
 
@@ -119,11 +119,17 @@ def _data(needs: set[str], count: int, height: int, width: int) -> Batch:
 
 def _only_declared(seen: LossInput, needs: set[str]) -> LossInput:
     """Return what the loss sees without the planes and judgements that its entry does not name."""
-    hidden = {name: None for name in ("clean", "mask", "references") if name not in needs}
-    return replace(seen, batch=seen.batch.replace(**hidden))
+    data = seen.batch
+    shown = replace(
+        data,
+        clean=data.clean if "clean" in needs else None,
+        mask=data.mask if "mask" in needs else None,
+        references=data.references if "references" in needs else None,
+    )
+    return replace(seen, batch=shown)
 
 
-def _detach(value: Any) -> Any:
+def _detach(value: Tensor | tuple[Tensor, ...]) -> Tensor | tuple[Tensor, ...]:
     return tuple(part.detach() for part in value) if isinstance(value, tuple) else value.detach()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -30,7 +31,7 @@ class _OneDevice(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return func(*args, **(kwargs or {}))
 
 
-def _try(call: Any) -> None:
+def _try(call: Callable[[], object]) -> None:
     """Call it under the rule of one device; what fails for other reasons (it reads values, as item() does) passes."""
     try:
         with _OneDevice():  # type: ignore[no-untyped-call]

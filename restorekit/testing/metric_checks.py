@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from restorekit.interface import Metric
 from restorekit.testing.check import Subject, answer_on_size, for_kinds, naming_no_device, require
 from restorekit.testing.samples import SIZES, image, seeded
 
 _TOLERANCE = 1e-5
 
 
-def _metric(subject: Subject) -> Any:
+def _metric(subject: Subject) -> Metric:
     with seeded():
-        return subject.build()
+        metric: Metric = subject.build()
+    return metric
 
 
 def _pair(count: int = 3, height: int = 64, width: int = 72) -> tuple[Tensor, Tensor]:

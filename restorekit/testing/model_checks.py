@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -41,7 +39,7 @@ def runnable_recipe(subject: Subject) -> Recipe:
     return Recipe.read(values)
 
 
-def _available(name: str, term: dict[str, Any]) -> bool:
+def _available(name: str, term: dict[str, object]) -> bool:
     try:
         create("loss", name, **{key: value for key, value in term.items() if key != "weight"})
     except WeightsError:

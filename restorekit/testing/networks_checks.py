@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from restorekit.testing.check import CheckFailedError, Subject, for_kinds, require
-from restorekit.testing.probing import agree, built, run, sample
+from restorekit.testing.probing import Named, agree, built, run, sample
 from restorekit.testing.samples import finite, seeded, tensors
 
 _BATCH_TOLERANCE = 1e-4  # convolutions choose other kernels for other batch sizes
@@ -91,17 +89,15 @@ def check_independent_of_the_batch(subject: Subject) -> None:
     )
 
 
-def _take(result: dict[str, Any], index: int, count: int) -> dict[str, Any]:
-    def one(value: Any) -> Any:
-        if isinstance(value, tuple):
-            return tuple(one(part) for part in value)
+def _take(result: Named, index: int, count: int) -> Named:
+    def one(value: Tensor) -> Tensor:
         require(
             value.ndim and value.shape[0] == count,
             f"a result of shape {tuple(value.shape)} for {count} images; keep the batch first",
         )
         return value[index : index + 1]
 
-    return {key: one(value) for key, value in result.items()}
+    return {key: tuple(map(one, v)) if isinstance(v, tuple) else one(v) for key, v in result.items()}
 
 
 @for_kinds("generator", "discriminator")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from restorekit.interface import Batch
+from restorekit.interface import Batch, BatchFields
 from restorekit.testing.check import (
     CheckFailedError,
     Subject,
@@ -22,21 +21,26 @@ from restorekit.testing.samples import SIZES, batch, pick, seeded
 _FIELDS = ("mask", "references")
 
 
-def _prior(subject: Subject) -> Any:
+def _prior(subject: Subject) -> nn.Module:
     with seeded():
         prior = subject.build()
     require(isinstance(prior, nn.Module), f"it is a {type(prior).__name__}; it must be a torch.nn.Module")
+    assert isinstance(prior, nn.Module)
     return prior
 
 
 def _input(subject: Subject, count: int, height: int, width: int) -> Batch:
     """Return a batch that holds only what the prior's entry declares that it needs."""
     needs = subject.component.entry.needs
-    hidden = {name: None for name in ("clean", "mask") if name not in needs}
+    hidden: BatchFields = {}
+    if "clean" not in needs:
+        hidden["clean"] = None
+    if "mask" not in needs:
+        hidden["mask"] = None
     return batch(count, height, width).replace(**hidden)
 
 
-def _given(subject: Subject, prior: Any, data: Batch) -> dict[str, Tensor]:
+def _given(subject: Subject, prior: nn.Module, data: Batch) -> dict[str, Tensor]:
     result = _called(subject, prior, data)
     require(isinstance(result, Batch), f"it returned a {type(result).__name__}; return the batch, replaced")
     entry = subject.component.entry
@@ -46,7 +50,7 @@ def _given(subject: Subject, prior: Any, data: Batch) -> dict[str, Tensor]:
     return found
 
 
-def _called(subject: Subject, prior: Any, data: Batch) -> Any:
+def _called(subject: Subject, prior: nn.Module, data: Batch) -> object:
     try:
         with naming_no_device():
             return prior(data)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +12,10 @@ from restorekit.interface import Judgement, Output, SizeRule
 from restorekit.testing.check import CheckFailedError, Subject, require
 from restorekit.testing.samples import SIZES, batch, seeded, tensors
 
-Network = Callable[[Tensor], dict[str, Any]]
+Named = dict[str, Tensor | tuple[Tensor, ...]]
+"""The results of a network by name."""
+
+Network = Callable[[Tensor], Named]
 
 
 def built(subject: Subject) -> nn.Module:
@@ -25,7 +27,7 @@ def built(subject: Subject) -> nn.Module:
     return network
 
 
-def run(subject: Subject, network: nn.Module, degraded: Tensor) -> dict[str, Any]:
+def run(subject: Subject, network: nn.Module, degraded: Tensor) -> Named:
     """Call a generator or discriminator; return its result as name -> tensor or tuple of tensors."""
     if subject.kind == "generator":
         output = network(degraded)
@@ -43,7 +45,7 @@ def run(subject: Subject, network: nn.Module, degraded: Tensor) -> dict[str, Any
     return {"logits": judgement.logits, **_extras(judgement.extras)}
 
 
-def _extras(extras: Mapping[str, Any]) -> dict[str, Any]:
+def _extras(extras: Mapping[str, Tensor | tuple[Tensor, ...]]) -> Named:
     for name, value in extras.items():
         parts = value if isinstance(value, tuple) else (value,)
         require(
@@ -97,8 +99,9 @@ def _problem(subject: Subject, network: nn.Module, degraded: Tensor) -> Exceptio
         return error
     finally:
         network.train(training)
-    if "image" in result and result["image"].shape != degraded.shape:
-        shapes = f"{tuple(degraded.shape)} came in and {tuple(result['image'].shape)} went out"
+    image = result.get("image")
+    if isinstance(image, Tensor) and image.shape != degraded.shape:
+        shapes = f"{tuple(degraded.shape)} came in and {tuple(image.shape)} went out"
         return CheckFailedError(shapes)
     return None
 
@@ -121,7 +124,9 @@ def suggested_rule(subject: Subject, network: nn.Module) -> SizeRule | None:
     return None
 
 
-def agree(one: Mapping[str, Any], other: Mapping[str, Any], tolerance: float) -> tuple[bool, float]:
+def agree(
+    one: Mapping[str, Tensor | tuple[Tensor, ...]], other: Mapping[str, Tensor | tuple[Tensor, ...]], tolerance: float
+) -> tuple[bool, float]:
     """Say whether two results agree within `tolerance` of the largest value, and by how much they differ."""
     largest = 0.0
     for a, b in zip(tensors(dict(one)), tensors(dict(other)), strict=True):

@@ -6,7 +6,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from restorekit.testing.check import Check, CheckFailedError, CheckSkippedError
 from restorekit.testing.select import Settings, checks_for_plugin, chosen_checks, expected_failures
@@ -59,7 +59,7 @@ class Report:
         verdict = "conforms" if self.passed else "does NOT conform"
         return f"plugin {self.plugin!r} {verdict}: {counts or 'it has nothing to check'}."
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> dict[str, object]:
         """Return the report in plain values, for JSON."""
         return {
             "plugin": self.plugin,

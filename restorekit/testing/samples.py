@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -44,12 +43,13 @@ def batch(count: int, height: int, width: int, seed: int = 0) -> Batch:
 
 def pick(whole: Batch, index: int) -> Batch:
     """Return one sample of a batch as a batch."""
-    tensors: dict[str, Any] = {
-        name: value[index : index + 1]
-        for name in ("degraded", "clean", "mask", "references", "key")
-        if (value := getattr(whole, name)) is not None
-    }
-    return Batch(**tensors, name=whole.name[index : index + 1])
+    one = slice(index, index + 1)
+
+    def cut(value: Tensor | None) -> Tensor | None:
+        return None if value is None else value[one]
+
+    clean, mask, references, key = map(cut, (whole.clean, whole.mask, whole.references, whole.key))
+    return Batch(whole.degraded[one], clean, mask, references, whole.name[one], key)
 
 
 @contextmanager
@@ -67,7 +67,7 @@ def sizes_for(network: nn.Module) -> list[tuple[int, int]]:
     return list(dict.fromkeys([*found, (rule.padded(rule.minimum), rule.padded(rule.minimum))]))
 
 
-def tensors(value: Any) -> list[Tensor]:
+def tensors(value: object) -> list[Tensor]:
     """Return the tensors in nested tuples, lists and mappings."""
     if isinstance(value, Tensor):
         return [value]
@@ -78,6 +78,6 @@ def tensors(value: Any) -> list[Tensor]:
     return []
 
 
-def finite(value: Any) -> bool:
+def finite(value: object) -> bool:
     """Say whether all tensors in `value` are finite."""
     return all(bool(torch.isfinite(t).all()) for t in tensors(value))

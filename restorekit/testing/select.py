@@ -28,7 +28,7 @@ from restorekit.testing.check import (
 if TYPE_CHECKING:
     import pytest
 
-Settings = Mapping[str, Mapping[str, Any]]
+Settings = Mapping[str, Mapping[str, object]]
 
 # These modules register the checks, in the order in which they are made.
 _MODULES = (
@@ -43,7 +43,7 @@ def _load_checks() -> None:
         importlib.import_module(f"restorekit.testing.{module}_checks")
 
 
-def checks_for(component: Component, settings: Mapping[str, Any] | None = None, device: str = "cpu") -> list[Check]:
+def checks_for(component: Component, settings: Mapping[str, object] | None = None, device: str = "cpu") -> list[Check]:
     """Return the checks of one component, built with `settings` (its defaults without), on `device`."""
     _load_checks()
     subject = Subject(component, settings or {}, device)
@@ -201,7 +201,7 @@ def _declared(plugin: Plugin, attribute: str) -> Mapping[str, Any]:
     return value
 
 
-def _refuse_unknown(given: Mapping[str, Any], allowed: list[str], what: str) -> None:
+def _refuse_unknown(given: Mapping[str, object], allowed: list[str], what: str) -> None:
     for key in given:
         if key not in allowed:
             raise PluginError(f"{what} names {key!r}, which does not exist.{closest(key, allowed)}")

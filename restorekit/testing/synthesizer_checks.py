@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
+from restorekit.interface import Synthesizer
 from restorekit.testing.check import Subject, for_kinds, naming_no_device, require
 from restorekit.testing.samples import image, seeded
 
 _KEYS = (5, 6)
 
 
-def _degraded(subject: Subject, clean: Tensor, keys: tuple[int, ...], preset: str | None = None) -> Any:
-    return subject.build()(clean, torch.tensor(keys, device=clean.device), preset)
+def _degraded(
+    subject: Subject, clean: Tensor, keys: tuple[int, ...], preset: str | None = None
+) -> tuple[Tensor, Tensor | None]:
+    synthesizer: Synthesizer = subject.build()
+    return synthesizer(clean, torch.tensor(keys, device=clean.device), preset)
 
 
 def _presets(subject: Subject) -> tuple[str | None, ...]:
@@ -36,7 +38,7 @@ def check_degrades(subject: Subject) -> None:
             _require_result(subject, result, clean, f"with preset {preset!r}")
 
 
-def _require_result(subject: Subject, result: Any, clean: Tensor, where: str) -> None:
+def _require_result(subject: Subject, result: tuple[Tensor, Tensor | None], clean: Tensor, where: str) -> None:
     require(isinstance(result, tuple) and len(result) == 2, f"{where} it gave no pair; return (degraded, mask or None)")
     degraded, mask = result
     require(
@@ -55,7 +57,7 @@ def _require_result(subject: Subject, result: Any, clean: Tensor, where: str) ->
         _require_mask(mask, clean, where)
 
 
-def _require_mask(mask: Any, clean: Tensor, where: str) -> None:
+def _require_mask(mask: Tensor, clean: Tensor, where: str) -> None:
     shape = (clean.shape[0], 1, *clean.shape[2:])
     require(tuple(mask.shape) == shape, f"{where} its mask is {tuple(mask.shape)}; make it {shape}")
     require(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -78,7 +77,7 @@ def read_foreign(path: Path, key: str | None = None) -> Foreign:
     `key`: which of several states, such as ``params``; without it averaged weights are preferred. Raises
     `WeightsError` when the file needs code to be run or holds no state, and for a key that it does not hold.
     """
-    value: Any = _unpickled(path) if is_foreign(path) else read_state(path)
+    value: object = _unpickled(path) if is_foreign(path) else read_state(path)
     found = dict(_states(value))
     if not found:
         raise WeightsError(
@@ -89,7 +88,7 @@ def read_foreign(path: Path, key: str | None = None) -> Foreign:
     return Foreign(found[chosen], chosen, others)
 
 
-def _unpickled(path: Path) -> Any:
+def _unpickled(path: Path) -> object:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle raises whatever its reader stumbles over
@@ -99,7 +98,7 @@ def _unpickled(path: Path) -> Any:
         ) from error
 
 
-def _states(value: Any, key: str = "", depth: int = 0) -> Iterator[tuple[str, dict[str, Tensor]]]:
+def _states(value: object, key: str = "", depth: int = 0) -> Iterator[tuple[str, dict[str, Tensor]]]:
     """Yield every table of tensors in nested tables, with the dotted key that leads to it."""
     if not isinstance(value, Mapping) or depth > _DEEPEST:
         return
@@ -119,7 +118,7 @@ def _of_critic(key: str) -> bool:
     return any(part.lower().startswith(_CRITICS[-1]) or part.lower() in _CRITICS for part in key.split("."))
 
 
-def _chosen(found: Mapping[str, Any], key: str | None, path: Path) -> str:
+def _chosen(found: Mapping[str, Mapping[str, Tensor]], key: str | None, path: Path) -> str:
     if key is not None:
         if key not in found:
             raise WeightsError(
@@ -171,14 +170,14 @@ def convert_foreign(network: nn.Module, state: Mapping[str, Tensor], origin: str
 
 
 def _converted(network: nn.Module, state: dict[str, Tensor], origin: str) -> Mapping[str, Tensor]:
-    convert: Callable[..., Any] | None = getattr(network, "convert_state_dict", None)
+    convert: Callable[[dict[str, Tensor]], Mapping[str, Tensor]] | None = getattr(network, "convert_state_dict", None)
     if convert is None:
         raise WeightsError(
             f"{origin}: its keys ({', '.join(list(state)[:3])}, …) are not those of"
             f" {type(network).__name__}, which knows no other format"
         )
     try:
-        converted: Mapping[str, Tensor] = convert(state)
+        converted = convert(state)
     except ValueError as error:
         raise WeightsError(f"{origin}: {error}") from error
     return converted

@@ -32,9 +32,9 @@ class Shipped:
     gain: float = 0.0
     license: str = ""
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, str | float | list[str]]:
         """Return what the manifest holds of it."""
-        values: dict[str, Any] = {"file": self.path.name, "sha256": self.sha256}
+        values: dict[str, str | float | list[str]] = {"file": self.path.name, "sha256": self.sha256}
         if self.seen:
             values["seen"] = [f"{value:016x}" for value in self.seen]
         if self.gain:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -107,7 +107,7 @@ class Derain(nn.Module):
         super().__init__()
         _check(widths, blocks, block)
         self.size_rule = SizeRule(multiple=_SHUFFLE * 2 ** (len(widths) - 1))
-        kind: Any = BLOCKS[block]
+        kind = BLOCKS[block]
         steps = list(itertools.pairwise(widths))
 
         def level(index: int) -> nn.Sequential:

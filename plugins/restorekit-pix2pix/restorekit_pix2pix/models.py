@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from restorekit.recipe import Recipe
 
 TRAINING_PAIRS = 861  # of the Raindrop data set (Qian et al., CVPR 2018)
@@ -18,14 +16,14 @@ def steps_for(epochs: int, batch: int) -> int:
     return round(epochs * TRAINING_PAIRS / batch)
 
 
-def _optim(generator: float, discriminator: float, betas: tuple[float, float] = GAN_BETAS) -> dict[str, Any]:
+def _optim(generator: float, discriminator: float, betas: tuple[float, float] = GAN_BETAS) -> dict[str, object]:
     return {
         "generator": {"name": "adam", "lr": generator, "betas": betas},
         "discriminator": {"name": "adam", "lr": discriminator, "betas": betas},
     }
 
 
-def _recipe(name: str, batch: int, epochs: int, **parts: Any) -> Recipe:
+def _recipe(name: str, batch: int, epochs: int, **parts: object) -> Recipe:
     losses = {"adversarial": {"weight": 1.0, "mode": "bce"}, "l1": {"weight": 100.0}}
     common = {
         "losses": losses,
@@ -36,7 +34,7 @@ def _recipe(name: str, batch: int, epochs: int, **parts: Any) -> Recipe:
     return Recipe.read({"name": name, "task": "raindrop", **common, **parts})
 
 
-def _pix2pix(name: str, **generator: Any) -> Recipe:
+def _pix2pix(name: str, **generator: object) -> Recipe:
     return _recipe(
         name,
         batch=8,
@@ -67,7 +65,7 @@ def pix2pix_both() -> Recipe:
     return _pix2pix("pix2pix-both", attention="both")
 
 
-def _small(name: str, **parts: Any) -> Recipe:
+def _small(name: str, **parts: object) -> Recipe:
     return _recipe(
         name,
         batch=8,

@@ -6,7 +6,6 @@ import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -130,7 +129,7 @@ class _DeepLab(nn.Module):
             weights=None, weights_backbone=None, num_classes=NETWORKS["deeplabv3"].count, aux_loss=True
         )
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **settings: Any) -> Any:
+    def load_state_dict(self, state_dict: Mapping[str, object], *args: object, **settings: object) -> object:
         """Take torchvision's names."""
         return self.network.load_state_dict(state_dict, *args, **settings)
 
@@ -166,7 +165,7 @@ def _file_name() -> str:
     return str(DeepLabV3_MobileNet_V3_Large_Weights.DEFAULT.url).rsplit("/", 1)[-1]
 
 
-def _from_hub() -> dict[str, Any]:
+def _from_hub() -> dict[str, object]:
     weights = DeepLabV3_MobileNet_V3_Large_Weights.DEFAULT
     try:
         return dict(weights.get_state_dict(progress=False, check_hash=True))
@@ -178,7 +177,7 @@ def _from_hub() -> dict[str, Any]:
         ) from error
 
 
-def _from_file(path: Path, wanted: str) -> dict[str, Any]:
+def _from_file(path: Path, wanted: str) -> dict[str, object]:
     try:
         if path.suffix == ".safetensors":
             return dict(load_file(path))

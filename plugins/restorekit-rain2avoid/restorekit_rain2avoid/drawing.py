@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO, TypedDict
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from torch import Tensor
 
 from restorekit_rain2avoid.hog import DEGREES_PER_BIN
 
 
-def draw_explanation(image_HWC: NDArray[np.uint8], why: dict[str, Any], path: str | Path | BinaryIO) -> None:
+class Explanation(TypedDict):
+    """What `LDGP.explain` returns: see there."""
+
+    angle: int
+    histogram: Tensor
+    votes: Tensor
+    patches: Tensor
+    prior: Tensor
+    mask: Tensor
+
+
+def draw_explanation(image_HWC: NDArray[np.uint8], why: Explanation, path: str | Path | BinaryIO) -> None:
     """Write a PNG with the image, the histogram of gradient angles and the mask, side by side.
 
     `why`: what `LDGP.explain` returns for the image.
@@ -30,7 +42,7 @@ def draw_explanation(image_HWC: NDArray[np.uint8], why: dict[str, Any], path: st
     figure.savefig(path, format="png", dpi=100)
 
 
-def _draw_histogram(axes: Axes, why: dict[str, Any]) -> None:
+def _draw_histogram(axes: Axes, why: Explanation) -> None:
     histogram, votes = why["histogram"].cpu().numpy(), why["votes"].cpu().numpy()
     places = DEGREES_PER_BIN * np.arange(len(histogram))
     axes.bar(places, histogram / max(histogram.sum(), 1e-9), DEGREES_PER_BIN * 0.8, color="lightsteelblue")

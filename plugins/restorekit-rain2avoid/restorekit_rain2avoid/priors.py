@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,9 @@ from restorekit.pixels import Pixels, to_image, to_levels
 from restorekit_rain2avoid.hog import LAYOUTS, Layout, grey_8bit, patch_histograms, rain_angles
 from restorekit_rain2avoid.mask import THRESHOLD, rain_prior
 from restorekit_rain2avoid.nss import COMPARISONS, Compare, candidate_bands, draw, expectation
+
+if TYPE_CHECKING:
+    from restorekit_rain2avoid.drawing import Explanation
 
 _Choice = TypeVar("_Choice", bound=str)
 
@@ -53,7 +56,7 @@ class LDGP(nn.Module):
         return torch.stack(priors)[:, None]
 
     @torch.no_grad()
-    def explain(self, image_1CHW: Tensor) -> dict[str, Any]:
+    def explain(self, image_1CHW: Tensor) -> Explanation:
         """Say why the mask is what it is, for one image [1, C, H, W] in [0, 1].
 
         ``angle``: degrees. ``histogram``: [36], summed over patches, one bin per 5 degrees. ``votes``: [36],

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from PIL import UnidentifiedImageError
 
@@ -33,7 +33,7 @@ _install = threading.Lock()
 _shown: Callable[..., None] = warnings.showwarning
 
 
-def _show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+def _show(message: Warning | str, category: type[Warning], *place: object, **more: object) -> None:
     """Stand in for `warnings.showwarning`: a decoding thread's warnings become notes, all others are shown."""
     if _heard.notes is None:
         _shown(message, category, *place, **more)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from PIL import Image
 
@@ -165,7 +164,7 @@ def ready(raw: bytes | None) -> bytes | None:
     return without_thumbnail(reset_orientation(raw if raw.startswith(PREFIX) else PREFIX + raw))
 
 
-def text_bytes(value: Any) -> bytes:
+def text_bytes(value: object) -> bytes:
     """Return a text tag as the bytes that the file holds, whatever their encoding.
 
     Pillow decodes them as Latin-1, and encodes text as ASCII, with a question mark for each other letter.
@@ -180,7 +179,7 @@ def exif_of_tiff(image: Image.Image) -> bytes | None:
         if tag in tags:
             kept[tag] = text_bytes(tags[tag])
     for tag in (EXIF_IFD, GPS_IFD):
-        inner: dict[int, Any] = tags.get_ifd(tag)
+        inner: dict[int, object] = tags.get_ifd(tag)
         if inner:
             kept[tag] = dict(inner)
     return kept.tobytes() if len(kept) else None

@@ -121,11 +121,11 @@ def _per_inch(data: bytes | None) -> tuple[float, float] | None:
     return (across * 0.0254, down * 0.0254) if across and down else None
 
 
-def _bytes(value: Any) -> bytes | None:
+def _bytes(value: object) -> bytes | None:
     if isinstance(value, str):
         value = value.encode("utf-8", "surrogateescape")
     return bytes(value) if isinstance(value, (bytes, bytearray)) and value else None
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value or "")

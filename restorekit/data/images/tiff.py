@@ -7,7 +7,7 @@ import re
 import struct
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from PIL import Image, TiffImagePlugin
@@ -17,6 +17,9 @@ from restorekit.data.images.exif import DESCRIPTIVE, EXIF_IFD, GPS_IFD, ORIENTAT
 from restorekit.data.images.formats import check_pixels
 from restorekit.data.images.picture import Picture, Pixels
 from restorekit.errors import ImageError
+
+if TYPE_CHECKING:
+    from tifffile import TiffPage
 
 _BITS, _DESCRIPTION, _SAMPLES, _DEPTH = 258, 270, 277, 32997
 _PHOTOMETRIC, _GREY = 262, (0, 1)
@@ -55,7 +58,7 @@ def _volume(planes: int) -> ImageError:
     return ImageError(f"a TIFF volume of {planes} planes, not a picture; save the plane that you mean as grey or RGB")
 
 
-def planes_said(description: Any, numbers: int) -> int:
+def planes_said(description: object, numbers: int) -> int:
     """Return how many planes lie behind one directory by the description that ImageJ and tifffile write; else 1.
 
     `numbers`: how many a plane has, all of its channels together.
@@ -67,8 +70,9 @@ def planes_said(description: Any, numbers: int) -> int:
     return max(1, math.prod(shape) // max(numbers, 1)) if shape else 1
 
 
-def _tags(image: Image.Image) -> Any:
-    return image.tag_v2  # type: ignore[attr-defined]
+def _tags(image: Image.Image) -> TiffImagePlugin.ImageFileDirectory_v2:
+    tags: TiffImagePlugin.ImageFileDirectory_v2 = image.tag_v2  # type: ignore[attr-defined]
+    return tags
 
 
 def upright_size(path: Path) -> tuple[int, int]:
@@ -76,7 +80,7 @@ def upright_size(path: Path) -> tuple[int, int]:
     import tifffile
 
     with tifffile.TiffFile(path) as file:
-        page: Any = file.pages[0]
+        page = file.pages.first
         turn = page.tags.get(ORIENTATION)
         size = int(page.imagelength), int(page.imagewidth)
         check_pixels(path, *size)
@@ -90,7 +94,7 @@ def read_alone(path: Path, notes: list[str]) -> Picture:
     from restorekit.data.images.reading import turned
 
     with tifffile.TiffFile(path) as file:
-        page: Any = file.pages[0]
+        page = file.pages.first
         check_pixels(path, page.imagewidth, page.imagelength)
         tags = {tag.code: tag.value for tag in page.tags}
         dpi = side_data("resolution", lambda: page.get_resolution("INCH") if 282 in tags else None, None, notes)
@@ -109,8 +113,8 @@ def read_channels(path: Path, notes: list[str]) -> Pixels:
     import tifffile
 
     with tifffile.TiffFile(path) as file:
-        page: Any = file.pages[0]
-        kind = page.photometric.name
+        page = file.pages.first
+        kind = str(getattr(page.photometric, "name", page.photometric))  # a number where the standard has no name
         colours, extra = _check_kind(page, kind)
         _check_segments(page, path.stat().st_size)
         channels: Pixels = page.asarray()
@@ -128,7 +132,7 @@ def read_channels(path: Path, notes: list[str]) -> Pixels:
     return _straight(channels) if extra[alpha] == _ASSOCIATED else channels
 
 
-def _check_kind(page: Any, kind: str) -> tuple[int, list[int]]:
+def _check_kind(page: TiffPage, kind: str) -> tuple[int, list[int]]:
     """Return how many colours there are and the kinds of the samples beside them. Raises `ImageError` for others."""
     if kind not in ("MINISBLACK", "MINISWHITE", "RGB") or page.dtype not in (np.uint8, np.uint16):
         raise ImageError(f"{kind} TIFF of {page.dtype} is not supported; save it as 8 or 16-bit grey or RGB")
@@ -145,7 +149,7 @@ def _check_kind(page: Any, kind: str) -> tuple[int, list[int]]:
     return colours, extra[: samples - colours] + [0] * (samples - colours - len(extra))
 
 
-def _check_segments(page: Any, size: int) -> None:
+def _check_segments(page: TiffPage, size: int) -> None:
     """Raise `ImageError` when pixels lie not in the file: tifffile would fill them with zeros."""
     ends = [at + count for at, count in zip(page.dataoffsets, page.databytecounts, strict=True)]
     if not ends or max(ends) > size or min(page.databytecounts) <= 0:
@@ -171,13 +175,10 @@ def write_tiff(file: BinaryIO, picture: Picture, notes: list[str]) -> None:
     software = texts.pop(_SOFTWARE, False)  # tifffile takes it from here only, and else writes its own name
     if picture.comment:
         texts.setdefault(_DESCRIPTION, picture.comment.encode("utf-8", "surrogateescape"))
-    extra: list[Any] = [(tag, 2, 0, text, True) for tag, text in texts.items()]
+    extra: list[tuple[int, int, int, object, bool]] = [(tag, 2, 0, text, True) for tag, text in texts.items()]
     blocks = ((_XMP, 1, picture.xmp), (_IPTC, 7, picture.iptc))
     extra += [(tag, kind, len(block), block, True) for tag, kind, block in blocks if block]
     extra += [(tag - 1, 4, 1, 0, True) for tag in inner]  # see `_append_directory`
-    options: dict[str, Any] = {"resolution": picture.dpi, "resolutionunit": 2} if picture.dpi else {}
-    if picture.alpha is not None:
-        options["extrasamples"] = ["unassalpha"]
     channels = picture.stored()
     tifffile.imwrite(
         file,
@@ -190,15 +191,17 @@ def write_tiff(file: BinaryIO, picture: Picture, notes: list[str]) -> None:
         software=software,
         iccprofile=picture.icc,
         extratags=extra,
-        **options,
+        resolution=picture.dpi,
+        resolutionunit=2 if picture.dpi else None,
+        extrasamples=None if picture.alpha is None else ["unassalpha"],
     )
     for tag, directory in inner.items():
         _append_directory(file, tag, directory)
 
 
-def _directory(tags: Image.Exif, tag: int, notes: list[str]) -> dict[int, Any]:
+def _directory(tags: Image.Exif, tag: int, notes: list[str]) -> dict[int, object]:
     """Return the entries of an inner directory that can be written, each tried on its own."""
-    values: dict[int, Any] = side_data("EXIF", lambda: dict(tags.get_ifd(tag)), {}, notes)
+    values: dict[int, object] = side_data("EXIF", lambda: dict(tags.get_ifd(tag)), {}, notes)
     kept = {}
     for key, value in values.items():
         if not isinstance(value, dict) and side_data(
@@ -208,7 +211,7 @@ def _directory(tags: Image.Exif, tag: int, notes: list[str]) -> dict[int, Any]:
     return kept
 
 
-def _packed(values: dict[int, Any], offset: int) -> bytes:
+def _packed(values: dict[int, object], offset: int) -> bytes:
     directory = TiffImagePlugin.ImageFileDirectory_v2(prefix=b"II")
     for key, value in values.items():
         directory[key] = value
@@ -216,7 +219,7 @@ def _packed(values: dict[int, Any], offset: int) -> bytes:
         return bytes(directory.tobytes(offset))
 
 
-def _append_directory(file: BinaryIO, tag: int, values: dict[int, Any]) -> None:
+def _append_directory(file: BinaryIO, tag: int, values: dict[int, object]) -> None:
     """Put a directory of tags at the end of the TIFF and let the pointer `tag` show to it.
 
     tifffile refuses pointers: this one was reserved under the number ``tag - 1``, which nobody uses and which
@@ -229,7 +232,7 @@ def _append_directory(file: BinaryIO, tag: int, values: dict[int, Any]) -> None:
     file.write(_packed(values, offset))
     file.seek(0)
     with tifffile.TiffFile(file) as tiff:
-        page: Any = tiff.pages[0]
+        page = tiff.pages.first
         reserved = page.tags[tag - 1]
         code_at, value_at = reserved.offset, reserved.valueoffset
     file.seek(code_at)

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from PIL import Image, PngImagePlugin
 
@@ -76,7 +76,7 @@ def _encode(file: BinaryIO, kind: str, picture: Picture, options: WriteOptions, 
         return png.write_16_bit(file, picture, texts + packet)
     if kind == "TIFF":
         return tiff.write_tiff(file, picture, notes)
-    settings: dict[str, Any] = {"exif": picture.exif or b"", "icc_profile": picture.icc}
+    settings: dict[str, object] = {"exif": picture.exif or b"", "icc_profile": picture.icc}
     if picture.dpi:
         settings["dpi"] = picture.dpi
     if kind == "PNG":
@@ -89,12 +89,12 @@ def _encode(file: BinaryIO, kind: str, picture: Picture, options: WriteOptions, 
     return None
 
 
-def _quality(kind: str, picture: Picture, options: WriteOptions) -> dict[str, Any]:
+def _quality(kind: str, picture: Picture, options: WriteOptions) -> dict[str, object]:
     if kind == "WEBP" and picture.lossless and options.quality is None:
         return {"lossless": True, "exact": True}
     # 95 is the highest quality that Pillow recommends; 4:4:4, because the chroma of a subsampled source would
     # otherwise be averaged a second time.
-    quality = {"quality": options.quality or 95}
+    quality: dict[str, object] = {"quality": options.quality or 95}
     return quality if kind == "WEBP" else quality | {"subsampling": "4:4:4"}
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping
-from typing import Any
 
 from torch import Tensor
 
@@ -36,7 +35,7 @@ __all__ = [
 ]
 
 
-def _built(name: str, settings: Mapping[str, Any] | None) -> Synthesizer:
+def _built(name: str, settings: Mapping[str, object] | None) -> Synthesizer:
     return _kept(name, json.dumps(settings or {}, sort_keys=True))
 
 
@@ -46,7 +45,7 @@ def _kept(name: str, settings: str) -> Synthesizer:
     return synthesizer
 
 
-def presets(name: str, settings: Mapping[str, Any] | None = None) -> tuple[str, ...]:
+def presets(name: str, settings: Mapping[str, object] | None = None) -> tuple[str, ...]:
     """Return the presets of the synthesizer `name`, none if it has none.
 
     Raises `UnknownNameError` when there is no such synthesizer, `RecipeError` for settings that it refuses.
@@ -54,7 +53,7 @@ def presets(name: str, settings: Mapping[str, Any] | None = None) -> tuple[str, 
     return tuple(getattr(_built(name, settings), "presets", ()))
 
 
-def check_preset(name: str, preset: str | None, settings: Mapping[str, Any] | None = None) -> None:
+def check_preset(name: str, preset: str | None, settings: Mapping[str, object] | None = None) -> None:
     """Raise `UnknownNameError` when the synthesizer is unknown, or has no preset of that name (None: its default)."""
     names = presets(name, settings)
     if preset is not None and preset not in names:
@@ -65,7 +64,7 @@ def check_preset(name: str, preset: str | None, settings: Mapping[str, Any] | No
 
 
 def synthesize(
-    clean: Tensor, keys: Tensor, name: str, preset: str | None = None, settings: Mapping[str, Any] | None = None
+    clean: Tensor, keys: Tensor, name: str, preset: str | None = None, settings: Mapping[str, object] | None = None
 ) -> tuple[Tensor, Tensor | None]:
     """Degrade a batch of clean images by the synthesizer `name`, built with `settings`.
 
@@ -78,7 +77,7 @@ def synthesize(
     return _checked(_built(name, settings)(clean, keys, preset), clean, name)
 
 
-def scenes(clean: Tensor, keys: Tensor, name: str, settings: Mapping[str, Any] | None = None) -> Tensor:
+def scenes(clean: Tensor, keys: Tensor, name: str, settings: Mapping[str, object] | None = None) -> Tensor:
     """Return the clean images that the synthesizer `name` degrades in training: `clean`, or what it makes of them.
 
     Raises what `synthesize` raises.
@@ -87,7 +86,7 @@ def scenes(clean: Tensor, keys: Tensor, name: str, settings: Mapping[str, Any] |
     return clean if change is None else _checked((change(clean, keys), None), clean, name)[0]
 
 
-def _checked(result: Any, clean: Tensor, name: str) -> tuple[Tensor, Tensor | None]:
+def _checked(result: object, clean: Tensor, name: str) -> tuple[Tensor, Tensor | None]:
     """Refuse with `PluginError` what is no pair of a degraded image and a mask or None."""
     if not isinstance(result, tuple) or len(result) != 2:
         raise PluginError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 
@@ -12,7 +11,7 @@ from restorekit.pixels import Pixels, to_image, to_pixels
 
 
 def render(
-    clean: Pixels, key: int, task: str, preset: str | None = None, settings: Mapping[str, Any] | None = None
+    clean: Pixels, key: int, task: str, preset: str | None = None, settings: Mapping[str, object] | None = None
 ) -> tuple[Pixels, Pixels | None]:
     """Degrade a clean image, [H, W, 3] uint8, by the synthesizer called `task`.
 

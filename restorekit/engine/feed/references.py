@@ -10,7 +10,7 @@ from restorekit.contracts import expect
 from restorekit.data.crops import Referencer
 from restorekit.engine.feed.order import sample_key
 from restorekit.errors import PluginError
-from restorekit.interface import Batch
+from restorekit.interface import Batch, ReferencePrior
 from restorekit.networks import per_image_prior
 from restorekit.pixels import Pixels, to_image, to_pixels
 
@@ -26,9 +26,8 @@ def referencer_of(prior: nn.Module | None, device: torch.device) -> Referencer |
     @torch.no_grad()
     def references(image: Pixels, index: int) -> Pixels:
         key = sample_key(0, index)
-        own = getattr(prior, "references", None)
-        if callable(own):  # the prior works in uint8 itself, in a quarter of the memory
-            return np.ascontiguousarray(own(image, key))
+        if isinstance(prior, ReferencePrior):
+            return np.ascontiguousarray(prior.references(image, key))
         degraded = to_image(image, device)
         found = expect(prior(Batch(degraded, key=torch.tensor([key]))), Batch, "the prior")
         if found.references is None or found.mask is not None:

@@ -41,7 +41,7 @@ def _found(folder: Path) -> list[tuple[int, Path]]:
     return sorted((int(m[1]), p) for m, p in matches if m)
 
 
-def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
+def save_checkpoint(folder: Path, step: int, state: dict[str, object]) -> Path:
     """Write the state after `step` steps, and keep the newest few checkpoints."""
     path = folder / f"step-{step:09d}.pt"
     write_atomically(path, lambda beside: torch.save({"step": step, **state}, beside))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
@@ -22,7 +21,7 @@ def samples_of(run: Path, step: int) -> Path:
     return run / "samples" / f"step-{step:09d}"
 
 
-def _numbers(row: Mapping[str | None, Any]) -> dict[str, float] | None:
+def _numbers(row: Mapping[str | None, str | None]) -> dict[str, float] | None:
     """Return a row's values, or None for a row that a killed process has left unfinished."""
     try:
         values = {key: float(value) for key, value in row.items() if key is not None and value}
@@ -114,7 +113,7 @@ class _Board:
 class Logs:
     """Writes what a run measures; used on the main process only."""
 
-    def __init__(self, run: Path, hooks: Hooks, recipe: Mapping[str, Any], resume_step: int) -> None:
+    def __init__(self, run: Path, hooks: Hooks, recipe: Mapping[str, object], resume_step: int) -> None:
         self.run = run
         self.hooks = hooks
         self._open(resume_step)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, is_dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from restorekit.engine.step.engine import Engine
 from restorekit.engine.step.task import TaskPhase
 from restorekit.interface import Batch
 
 
-def _tensors(value: Any) -> Iterator[Tensor]:
+def _tensors(value: object) -> Iterator[Tensor]:
     """Yield every tensor in nested tuples, tables and results."""
     if isinstance(value, Tensor):
         yield value
@@ -28,7 +28,7 @@ def _tensors(value: Any) -> Iterator[Tensor]:
             yield from _tensors(item)
 
 
-def _finite(value: Any) -> bool:
+def _finite(value: object) -> bool:
     return all(bool(torch.isfinite(t).all()) for t in _tensors(value) if t.is_floating_point())
 
 
@@ -37,7 +37,7 @@ class _Watch:
 
     def __init__(self) -> None:
         self.found = ""
-        self._handles: list[Any] = []
+        self._handles: list[RemovableHandle] = []
 
     def module(self, name: str, module: nn.Module) -> None:
         for path, part in module.named_modules():
@@ -50,14 +50,14 @@ class _Watch:
                 handle = parameter.register_post_accumulate_grad_hook(note)  # type: ignore[no-untyped-call]
                 self._handles.append(handle)
 
-    def _hook(self, where: str) -> Any:
-        def look(part: nn.Module, inputs: Any, output: Any) -> None:
+    def _hook(self, where: str) -> Callable[[nn.Module, object, object], None]:
+        def look(part: nn.Module, inputs: object, output: object) -> None:
             if not self.found and not _finite(output):
                 self.found = f"the first value that is not finite comes out of {where}"
 
         return look
 
-    def _gradient_hook(self, where: str) -> Any:
+    def _gradient_hook(self, where: str) -> Callable[[Tensor], None]:
         def look(parameter: Tensor) -> None:
             if not self.found and parameter.grad is not None and not _finite(parameter.grad):
                 self.found = f"the values are finite; the first gradient that is not is that of {where}"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from restorekit.contracts import expect, restored, scalar
 from restorekit.errors import PluginError
-from restorekit.interface import Batch, Judgement, LossInput, Output
+from restorekit.interface import Batch, Judgement, Loss, LossInput, Output
 from restorekit.losses.accuracy import accuracy
 from restorekit.networks import build_discriminator, build_generator, build_network, per_image_prior
 from restorekit.plugin.registry import create
@@ -50,7 +50,7 @@ class Task(Protocol):
     prior: nn.Module | None
 
     @property
-    def losses(self) -> Mapping[str, Mapping[str, tuple[float, Any]]]:
+    def losses(self) -> Mapping[str, Mapping[str, tuple[float, object]]]:
         """Phase -> name of a term -> its weight, and what computes it."""
 
     def to(self, device: torch.device) -> None:
@@ -95,7 +95,7 @@ def make_task(recipe: Recipe) -> Task:
     return made
 
 
-def _check_parts(name: str, task: Any) -> None:
+def _check_parts(name: str, task: Task) -> None:
     if "generator" not in task.networks:
         raise PluginError(f"procedure {name!r}: its networks have no 'generator', which is what restores")
     for phase in task.phases:
@@ -188,7 +188,7 @@ class RecipeTask:
         return terms, extra
 
 
-def _term(name: str, loss: Any, seen: LossInput) -> Tensor:
+def _term(name: str, loss: Loss, seen: LossInput) -> Tensor:
     """Return one loss. Raises `PluginError` when it uses what is not there: its entry should have said so."""
     try:
         value = loss(seen)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from PIL import Image
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from restorekit.restoring.restorer import BaseRestorer
 
 # Frames are whole pictures here: a WebP as good as a restored photograph's, a PNG that draws each over the last.
-_SETTINGS: dict[str, dict[str, Any]] = {
+_SETTINGS: dict[str, dict[str, object]] = {
     "GIF": {"disposal": 2, "optimize": False},
     "WEBP": {"quality": 95},
     "PNG": {"disposal": 0, "blend": 0},
@@ -88,7 +88,7 @@ def _frame(image: Image.Image, number: int) -> Image.Image:
     return frame
 
 
-def _kept(image: Image.Image, kind: str, options: VideoOptions) -> dict[str, Any]:
+def _kept(image: Image.Image, kind: str, options: VideoOptions) -> dict[str, object]:
     """Return what is written beside the frames: loops, metadata as far as they are wanted, quality."""
     kept = {key: image.info[key] for key in _KEPT[kind] if image.info.get(key) is not None}
     if kind == "WEBP" and options.quality:
@@ -103,7 +103,7 @@ def _kept(image: Image.Image, kind: str, options: VideoOptions) -> dict[str, Any
     return kept
 
 
-def _write(target: Path, kind: str, frames: list[Image.Image], times: list[float], settings: dict[str, Any]) -> None:
+def _write(target: Path, kind: str, frames: list[Image.Image], times: list[float], settings: dict[str, object]) -> None:
     def save(file: BinaryIO) -> None:
         frames[0].save(file, format=kind, save_all=True, append_images=frames[1:], duration=times, **settings)
 

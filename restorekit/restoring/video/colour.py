@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 import numpy as np
-from av import VideoFrame
+from av import VideoCodecContext, VideoFrame
 from av.video.reformatter import ColorRange, Interpolation
-from numpy.typing import NDArray
+
+from restorekit.pixels import Whole
 
 # Chroma is interpolated for every pixel and sums are rounded: by default swscale loses up to 2 of 255 levels.
 _CAREFUL = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
@@ -46,24 +47,25 @@ class Colour:
         """The range as FFmpeg names it."""
         return ColorRange.JPEG if self.full else ColorRange.MPEG
 
-    def tag(self, context: Any) -> None:
+    def tag(self, context: VideoCodecContext) -> None:
         """State this colour in an encoder's or a stream's codec context."""
         context.colorspace, context.color_primaries = self.matrix, self.primaries
         context.color_trc, context.color_range = self.transfer, int(self.range)
 
 
-def pixels_of(frame: VideoFrame, colour: Colour, deep: bool) -> NDArray[Any]:
+def pixels_of(frame: VideoFrame, colour: Colour, deep: bool) -> Whole:
     """Return a frame as RGB [H, W, 3], uint8, or uint16 by its full range when `deep`."""
     source = {} if frame.format.is_rgb else {"src_colorspace": colour.swscale, "src_color_range": colour.range}
-    return frame.reformat(
+    pixels = frame.reformat(
         format="rgb48le" if deep else "rgb24",
         dst_color_range=ColorRange.JPEG,
         interpolation=_CAREFUL,
         **source,
     ).to_ndarray()
+    return cast(Whole, pixels)
 
 
-def frame_of(pixels: NDArray[Any], colour: Colour, format: str) -> VideoFrame:
+def frame_of(pixels: Whole, colour: Colour, format: str) -> VideoFrame:
     """Return RGB [H, W, 3], uint8 or uint16, as a frame of a pixel format such as ``yuv420p``."""
     kind = "rgb48le" if pixels.dtype == np.uint16 else "rgb24"
     return VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format=kind).reformat(

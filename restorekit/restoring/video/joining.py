@@ -11,6 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import av
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+from av.stream import Stream
+from av.video.stream import VideoStream
 
 from restorekit.errors import DataError
 from restorekit.files import explained, write_by_name
@@ -19,7 +23,7 @@ from restorekit.restoring.video.options import VideoOptions
 from restorekit.restoring.video.source import ClipInfo, is_cover
 
 _KEPT = ("audio", "subtitle")
-_Timed = tuple[Fraction, Any]
+_Timed = tuple[Fraction, Packet[Any]]
 
 
 def check_streams(info: ClipInfo, target: Path) -> tuple[str, ...]:
@@ -96,7 +100,7 @@ def _write(
             sink.mux_one(packet)
 
 
-def _container_options(kind: str, source: Any) -> dict[str, str]:
+def _container_options(kind: str, source: InputContainer) -> dict[str, str]:
     """Let a player start before the file is complete, and keep the tags of phones (``com.apple...``)."""
     if kind not in ("mp4", "mov"):
         return {}
@@ -104,7 +108,7 @@ def _container_options(kind: str, source: Any) -> dict[str, str]:
     return {"movflags": flags}
 
 
-def _picture(sink: Any, encoded: Any, info: ClipInfo, kind: str) -> Any:
+def _picture(sink: OutputContainer, encoded: VideoStream, info: ClipInfo, kind: str) -> VideoStream:
     """Add the stream of the restored picture, with the source's colour, shape of pixels and rotation."""
     stream = sink.add_stream_from_template(encoded, opaque=True)
     stream.time_base = info.time_base
@@ -119,7 +123,7 @@ def _picture(sink: Any, encoded: Any, info: ClipInfo, kind: str) -> Any:
     return stream
 
 
-def _label(stream: Any, source: Any, options: VideoOptions) -> None:
+def _label(stream: Stream, source: Stream, options: VideoOptions) -> None:
     """Keep a stream's language, title and role; what only tells of its old encoding goes."""
     stale = ("DURATION", "NUMBER_OF_", "BPS", "_STATISTICS", "encoder")
     tags = options.tags(source.metadata)
@@ -127,16 +131,18 @@ def _label(stream: Any, source: Any, options: VideoOptions) -> None:
     stream.disposition = source.disposition
 
 
-def _companions(source: Any) -> list[Any]:
+def _companions(source: InputContainer) -> list[Stream]:
     """Return the streams that are copied: sound, subtitles, covers."""
     return [s for s in source.streams if s.type in _KEPT or (s.type == "video" and is_cover(s))]
 
 
-def _name(stream: Any) -> str:
+def _name(stream: Stream) -> str:
     return stream.codec_context.codec.canonical_name if stream.codec_context else "unknown"
 
 
-def _pictures(pieces: Sequence[Path], starts: Sequence[int], end: int, info: ClipInfo, stream: Any) -> Iterator[_Timed]:
+def _pictures(
+    pieces: Sequence[Path], starts: Sequence[int], end: int, info: ClipInfo, stream: VideoStream
+) -> Iterator[_Timed]:
     """Yield the packets of all pieces with the source's times.
 
     The time of decoding is that of the frame `delay` places earlier: the least delay with which no frame is decoded
@@ -163,19 +169,19 @@ def _pictures(pieces: Sequence[Path], starts: Sequence[int], end: int, info: Cli
         yield packet.dts * info.time_base, packet
 
 
-def _packets(path: Path) -> Iterator[Any]:
+def _packets(path: Path) -> Iterator[Packet[Any]]:
     with av.open(str(path)) as piece:
         yield from (packet for packet in piece.demux(piece.streams.video[0]) if packet.pts is not None)
 
 
 def _order(path: Path) -> list[int]:
     """Return the place of each packet's frame among the frames of a piece, in the order of the packets."""
-    times = [packet.pts for packet in _packets(path)]
+    times = [packet.pts or 0 for packet in _packets(path)]
     places = {time: place for place, time in enumerate(sorted(times))}
     return [places[time] for time in times]
 
 
-def _others(source: Any, copies: dict[int, Any], last: Fraction | None) -> Iterator[_Timed]:
+def _others(source: InputContainer, copies: dict[int, Stream], last: Fraction | None) -> Iterator[_Timed]:
     """Yield the packets of the streams that are copied, as far as they can be read and begin before `last` seconds."""
     packets = source.demux([source.streams[index] for index in copies]) if copies else iter(())
     while True:

@@ -7,14 +7,16 @@ import shutil
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import av
+from av.container import OutputContainer
+from av.video.stream import VideoStream
 from filelock import FileLock, Timeout
-from numpy.typing import NDArray
 
 from restorekit.errors import DataError
 from restorekit.files import finish, make_folder, write_text
+from restorekit.pixels import Whole
 from restorekit.restoring.video.colour import frame_of
 from restorekit.restoring.video.options import Encoder, VideoOptions
 from restorekit.restoring.video.source import ClipInfo
@@ -90,33 +92,32 @@ class PieceWriter:
         self._pieces, self._info, self._number = pieces, info, len(pieces.finished())
         self._encoder, self._options = encoder, options
         self._format = pixel_format(info, encoder)
-        self._container: Any = None
-        self._stream: Any = None
+        self._open: tuple[OutputContainer, VideoStream] | None = None
         self._count = 0
 
-    def add(self, pixels: NDArray[Any]) -> None:
+    def add(self, pixels: Whole) -> None:
         """Encode one frame, RGB [H, W, 3] as it is stored, and finish the piece with its last frame."""
-        if self._container is None:
-            self._begin()
+        container, stream = self._open = self._open or self._begun()
         frame = frame_of(pixels, self._info.colour, self._format)
-        frame.pts, frame.time_base = self._count, self._stream.codec_context.time_base
-        self._container.mux(self._stream.encode(frame))
+        frame.pts, frame.time_base = self._count, stream.codec_context.time_base
+        container.mux(stream.encode(frame))
         self._count += 1
         if self._count == FRAMES:
             self.finish()
 
     def finish(self) -> None:
         """Write what the encoder holds back and make the piece one of the finished."""
-        if self._container is None:
+        if self._open is None:
             return
-        self._container.mux(self._stream.encode())
+        container, stream = self._open
+        container.mux(stream.encode())
         self._close()
         finish(self._part, self._pieces.path(self._number))
         self._number += 1
 
     def drop(self) -> None:
         """Leave an unfinished piece out."""
-        if self._container is not None:
+        if self._open is not None:
             with suppress(av.FFmpegError, OSError):  # the cause is on its way to the user already
                 self._close()
             self._part.unlink(missing_ok=True)
@@ -126,22 +127,25 @@ class PieceWriter:
         path = self._pieces.path(self._number)
         return path.with_name(path.name + _UNFINISHED)
 
-    def _begin(self) -> None:
+    def _begun(self) -> tuple[OutputContainer, VideoStream]:
         os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 tells the terminal of its settings otherwise
         info, rate = self._info, max(1, round(self._info.rate))
-        self._container = av.open(str(self._part), "w", format="nut")
+        container = av.open(str(self._part), "w", format="nut")
         settings = self._options.settings(self._encoder)
-        self._stream = self._container.add_stream(self._encoder.name, rate=rate, options=settings)
-        self._stream.width, self._stream.height = info.width, info.height
-        self._stream.pix_fmt = self._format
-        self._stream.codec_context.time_base = Fraction(1, rate)
-        info.colour.tag(self._stream.codec_context)
+        stream = cast(VideoStream, container.add_stream(self._encoder.name, rate=rate, options=settings))
+        stream.width, stream.height = info.width, info.height
+        stream.pix_fmt = self._format
+        stream.codec_context.time_base = Fraction(1, rate)
+        info.colour.tag(stream.codec_context)
         if info.aspect:
-            self._stream.codec_context.sample_aspect_ratio = info.aspect
+            stream.codec_context.sample_aspect_ratio = info.aspect
+        return container, stream
 
     def _close(self) -> None:
-        container, self._container, self._stream, self._count = self._container, None, None, 0
-        container.close()
+        """Close the piece, if one is open."""
+        if self._open is not None:
+            container, self._open, self._count = self._open[0], None, 0
+            container.close()
 
 
 def pixel_format(info: ClipInfo, encoder: Encoder) -> str:

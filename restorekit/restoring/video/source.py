@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import av
 import numpy as np
+from av.container import InputContainer
 from av.sidedata.sidedata import Type
-from numpy.typing import NDArray
+from av.stream import Stream
+from av.video.stream import VideoStream
 
 from restorekit.data.images.formats import check_pixels
 from restorekit.errors import DataError
+from restorekit.pixels import Whole
 from restorekit.restoring.video.colour import Colour, pixels_of
 
 # A playlist under the name of a clip would have FFmpeg open other files of this machine, also for visitors of a page.
@@ -62,7 +65,7 @@ class Frame:
     index: int
     start: int
     duration: int
-    pixels: NDArray[Any] | None
+    pixels: Whole | None
 
 
 class Clip:
@@ -71,7 +74,7 @@ class Clip:
     `damaged`: packets that could not be decoded, so far.
     """
 
-    def __init__(self, path: Path, container: Any) -> None:
+    def __init__(self, path: Path, container: InputContainer) -> None:
         self.trouble = ""
         self.damaged = 0
         self._path = path
@@ -108,7 +111,7 @@ class Clip:
                 return
             yield raw
 
-    def _upright(self, raw: av.VideoFrame) -> NDArray[Any]:
+    def _upright(self, raw: av.VideoFrame) -> Whole:
         return np.rot90(pixels_of(raw, self.info.colour, self.info.deep), self.info.turns)
 
     def _decode(self) -> Iterator[av.VideoFrame]:
@@ -153,7 +156,7 @@ def open_clip(path: str | Path) -> Iterator[Clip]:
         yield Clip(path, container)
 
 
-def _picture_stream(path: Path, container: Any) -> Any:
+def _picture_stream(path: Path, container: InputContainer) -> VideoStream:
     """Return the first picture stream that is no cover, decoding on several threads."""
     streams = [s for s in container.streams.video if not is_cover(s)]
     if not streams:
@@ -165,12 +168,12 @@ def _picture_stream(path: Path, container: Any) -> Any:
     return stream
 
 
-def is_cover(stream: Any) -> bool:
+def is_cover(stream: Stream) -> bool:
     """Tell whether a picture stream is a still that the clip is shown with."""
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
-def _kinds(container: Any) -> str:
+def _kinds(container: InputContainer) -> str:
     return ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
 
 
@@ -179,7 +182,7 @@ def _words(error: BaseException) -> str:
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__).rstrip(". ").lower()
 
 
-def _info(path: Path, stream: Any, first: av.VideoFrame) -> ClipInfo:
+def _info(path: Path, stream: VideoStream, first: av.VideoFrame) -> ClipInfo:
     context = stream.codec_context
     rate = stream.average_rate or stream.guessed_rate or _USUAL_RATE
     seconds = _seconds(stream)
@@ -205,7 +208,7 @@ def _info(path: Path, stream: Any, first: av.VideoFrame) -> ClipInfo:
         rate=Fraction(rate),
         total=total,
         seconds=seconds,
-        time_base=stream.time_base,
+        time_base=_time_base(stream),
         turns=turns,
         matrix=matrix,
         aspect=stream.sample_aspect_ratio or None,
@@ -218,16 +221,20 @@ def _has_alpha(frame: av.VideoFrame) -> bool:
 
 
 def _display_matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:
-    data: Any = frame.side_data
-    if Type.DISPLAYMATRIX not in data:
+    found = cast("Mapping[Type, bytes]", frame.side_data)  # typed by number in PyAV, and read by either
+    if Type.DISPLAYMATRIX not in found:
         return None
-    return tuple(int(value) for value in np.frombuffer(bytes(data[Type.DISPLAYMATRIX]), np.int32))
+    return tuple(int(value) for value in np.frombuffer(bytes(found[Type.DISPLAYMATRIX]), np.int32))
 
 
-def _seconds(stream: Any) -> Fraction | None:
+def _time_base(stream: VideoStream) -> Fraction:
+    return stream.time_base or Fraction(1, av.time_base)  # FFmpeg gives every stream of a file one
+
+
+def _seconds(stream: VideoStream) -> Fraction | None:
     """Return the length of a stream by its header: a number of ticks, or Matroska's text ``00:01:02.500``."""
     if stream.duration:
-        return Fraction(stream.duration * stream.time_base)
+        return stream.duration * _time_base(stream)
     found = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
     if not found:
         return None
