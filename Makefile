@@ -62,6 +62,7 @@ lint: $(VENV)/.dev ## ruff, its formatter, mypy --strict, and the workflows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy benchmarks tests/support
 	@for folder in $(PLUGINS); do \
 	  package=$$(ls -d $$folder/restorekit_*); \
 	  echo "mypy $$package"; $(BIN)/mypy $$package || exit 1; \

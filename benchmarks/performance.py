@@ -15,7 +15,7 @@ import math
 import platform
 import statistics
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def seconds(runs: dict[str, Callable[[], object]], device: torch.device, repeats: int) -> dict[str, float]:
+def seconds(runs: Mapping[str, Callable[[], object]], device: torch.device, repeats: int) -> dict[str, float]:
     """Return the median seconds of every call, behind one each that is not counted.
 
     They take turns, so that a machine that slows down for a while slows all of them down.
@@ -80,7 +80,7 @@ def matrix_rate(device: torch.device, precision: str, size: int) -> float:
     return 2 * size**3 / seconds({"product": lambda: a @ a}, device, 3)["product"]
 
 
-def plain_step(task: RecipeTask, optimizers: dict[str, torch.optim.Optimizer], batch: Batch) -> None:
+def plain_step(task: RecipeTask, optimizers: Mapping[str, torch.optim.Optimizer], batch: Batch) -> None:
     """Train once, as a plain loop would: float32, contiguous, one generator pass for each phase."""
     for phase in task.phases:
         for name, network in task.networks.items():
@@ -89,7 +89,7 @@ def plain_step(task: RecipeTask, optimizers: dict[str, torch.optim.Optimizer], b
             output = task.forward(task.networks, batch)
         terms, _ = task.terms(phase.name, task.networks, batch, output)
         loss = torch.stack([weight * value for weight, value in terms.values()]).sum()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizers[phase.name].step()
         optimizers[phase.name].zero_grad()
 
@@ -183,7 +183,8 @@ def quality(name: str, device: torch.device, precision: str, images: str, count:
     scores: list[tuple[float, float]] = []
     for index in range(0, len(pairs), max(1, len(pairs) // count))[:count]:
         sample = pairs.read(index)
-        clean, degraded = (to_image(p) for p in (sample.clean, sample.degraded))
+        assert sample.clean is not None
+        clean, degraded = to_image(sample.clean), to_image(sample.degraded)
         one, other = (float(measured(r.restore_tensor(degraded), clean)) for r in (exact, fast))
         scores.append((one, other))
     return {

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 from importlib.resources import as_file, files
+from typing import cast
 
 import click
 import numpy as np
@@ -87,7 +88,7 @@ def aligned(centre: Floats, frame: Floats, count: int) -> Floats:
     for shift in shifts(centre.mean(2), frame.mean(2), count):
         moved = ndimage.shift(frame, (*shift, 0), order=1, cval=np.nan)
         if count == 1:
-            return moved
+            return cast(Floats, moved)
         differs = np.nan_to_num(np.abs(centre - moved).max(-1), nan=255.0)
         around = np.kron(ndimage.median_filter(differs[::4, ::4], 12), np.ones((4, 4)))
         best = np.where((around < cost)[..., None], moved, best)
@@ -99,7 +100,7 @@ def aligned(centre: Floats, frame: Floats, count: int) -> Floats:
 def median(frames: list[Floats]) -> Floats:
     """Return the median of the middle frame and its aligned neighbours."""
     centre, others = _neighbours(frames, 1)
-    return np.nanmedian(np.stack([centre, *others]), axis=0)
+    return cast(Floats, np.nanmedian(np.stack([centre, *others]), axis=0))
 
 
 def cautious(frames: list[Floats]) -> Floats:
@@ -112,7 +113,7 @@ def cautious(frames: list[Floats]) -> Floats:
     differs = ndimage.uniform_filter(np.abs(centre - middle).max(-1), 5)
     weight = np.clip((differs - 2 * ndimage.uniform_filter(spread, 5) - 4) / 6, 0, 1) * enough
     weight = ndimage.uniform_filter(ndimage.maximum_filter(weight, 3), 5)[..., None]
-    return centre * (1 - weight) + middle * weight
+    return cast(Floats, centre * (1 - weight) + middle * weight)
 
 
 def _neighbours(frames: list[Floats], count: int) -> tuple[Floats, list[Floats]]:
@@ -142,10 +143,7 @@ def main() -> None:
             restored = [restorer.restore(frame).astype(np.float32) for frame in rainy]
             middle = FRAMES // 2
             results = [rainy[middle].astype(float), restored[middle], median(restored), cautious(restored)]
-            click.echo(
-                f"| {name} | {motion} | " + " | ".join(f"{psnr(r, clean[middle]):.2f}" for r in results) + " |",
-                flush=True,
-            )
+            click.echo(f"| {name} | {motion} | " + " | ".join(f"{psnr(r, clean[middle]):.2f}" for r in results) + " |")
 
 
 if __name__ == "__main__":

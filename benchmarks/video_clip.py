@@ -56,14 +56,18 @@ def write_clip(path: Path, seconds: float) -> None:
         sink.mux(sound.encode())
 
 
+def _time(packet: av.Packet[Any]) -> Fraction:
+    return Fraction((packet.pts or 0) * packet.time_base)
+
+
 def facts(path: Path) -> dict[str, Any]:
     """Return what must not change: the frames' times, the picture's duration, the sound's packets."""
     with av.open(str(path)) as clip:
         stream = clip.streams.video[0]
-        times = sorted(p.pts * p.time_base for p in clip.demux(stream) if p.pts is not None)
-        seconds = stream.duration * stream.time_base
+        times = sorted(_time(p) for p in clip.demux(stream) if p.pts is not None)
+        seconds = (stream.duration or 0) * (stream.time_base or 0)
     with av.open(str(path)) as clip:
-        sound = [(p.pts * p.time_base, bytes(p)) for p in clip.demux(audio=0) if p.pts is not None]
+        sound = [(_time(p), bytes(p)) for p in clip.demux(audio=0) if p.pts is not None]
     return {"times": times, "seconds": seconds, "sound": sound}
 
 

@@ -23,6 +23,7 @@ from restorekit.data.leaks import find_leaks, perceptual_hash
 from restorekit.data.sets import resolve
 from restorekit.engine.run.folder import FACTS, STATUS, RunFolder
 from restorekit.errors import DataError
+from restorekit.jsonfile import read_table
 from restorekit.plugin.registry import registry
 from restorekit.recipe import Recipe, to_toml
 from restorekit.recipe.check import model_recipe
@@ -124,9 +125,8 @@ def _gain_rows(summary: dict[str, Any], model: str) -> Iterator[str]:
 
 def write_card(run: Path, summaries: list[Path]) -> Path:
     """Write the model card beside the weights; returns its path."""
-    folder = RunFolder(run)
     recipe = read_recipe_file(run / "recipe.toml")
-    facts, status, notes = (folder.read_json(name) for name in (FACTS, STATUS, "shipped.json"))
+    facts, status, notes = (read_table(run / name, dict[str, Any]) for name in (FACTS, STATUS, "shipped.json"))
     full = model_recipe(registry(), recipe.name)
     rows = [line for path in summaries for line in _gain_rows(json.loads(path.read_text()), recipe.name)]
     commands = (run / COMMAND).read_text(encoding="utf-8").strip().splitlines()

@@ -83,7 +83,12 @@ def open_page(chromium: Any) -> Iterator[OpenPage]:
         seen = Opened(page)
         page.on("pageerror", lambda error: seen.errors.append(str(error)))
         page.on("console", lambda m: seen.errors.append(m.text) if m.type == "error" else None)
-        page.on("dialog", lambda dialog: (seen.dialogs.append(dialog.message), dialog.dismiss()))
+
+        def dismissed(dialog: Any) -> None:
+            seen.dialogs.append(dialog.message)
+            dialog.dismiss()
+
+        page.on("dialog", dismissed)
         page.goto(address.resolve().as_uri() if isinstance(address, Path) else address)
         return seen
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import click
 import pytest
 import stand_ins
 from click.testing import CliRunner
@@ -160,12 +161,14 @@ class Stage:
         return None
 
     def _parse(self, words: list[str]) -> None:
-        command, name = cli, "restorekit"
+        command: click.Command = cli
+        name = "restorekit"
         with cli.make_context(name, list(words), ignore_unknown_options=True, allow_extra_args=True) as context:
-            while hasattr(command, "get_command"):
+            while isinstance(command, click.Group):
                 name, *words = words
-                command = command.get_command(context, name)
-                assert command is not None, name
+                inner = command.get_command(context, name)
+                assert inner is not None, name
+                command = inner
             parser = command.make_parser(context)
             parser.parse_args(list(words))
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from restorekit.plugin import Entry
 from restorekit.plugin.discovery import Plugin
+from restorekit.plugin.entry import Kind
 from restorekit.plugin.registry import Component, registry
 from restorekit.testing import CheckSkippedError, checks_for
 
@@ -23,7 +24,7 @@ class FakeComponent(Component):
         return self.target
 
 
-def component(kind: str, target: type, **fields: Any) -> FakeComponent:
+def component(kind: Kind, target: type, **fields: Any) -> FakeComponent:
     entry = Entry(name="thing", kind=kind, target=f"here:{target.__name__}", summary="A thing.", **fields)
     return FakeComponent(entry, Plugin("fake", "fake", "restorekit-fake", "1.0", (entry,)), target)
 
@@ -55,7 +56,7 @@ def installed(*components: FakeComponent) -> Iterator[None]:
             del found._components[item.entry.kind][item.id]
 
 
-def declared(kind: str, name: str, target: Any, **fields: Any) -> FakeComponent:
+def declared(kind: Kind, name: str, target: Any, **fields: Any) -> FakeComponent:
     """Return a component called `name` whose target is an object of the test."""
     entry = Entry(name=name, kind=kind, target="here:thing", summary=f"The {kind} {name}.", **fields)
     return FakeComponent(entry, Plugin("fake", "fake", "restorekit-fake", "1.0", (entry,)), target)

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 
-from torch import nn
+from torch import Tensor, nn
 
 from restorekit.restoring import Restorer, RestorerInfo
 from restorekit.serve import Choice, Limits
@@ -17,18 +17,18 @@ from restorekit.serve.server import address_of, bind, prepared
 class Invert(nn.Module):
     """Turns a picture into its negative, at once."""
 
-    def forward(self, degraded):
+    def forward(self, degraded: Tensor) -> Tensor:
         return 1 - degraded
 
 
 class Slow(nn.Module):
     """Takes a minute of small steps, which nobody waits for."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.layer = nn.Identity()
 
-    def forward(self, degraded):
+    def forward(self, degraded: Tensor) -> Tensor:
         for _ in range(600):
             time.sleep(0.1)
             degraded = self.layer(degraded)
@@ -39,7 +39,7 @@ NETWORKS = {"invert": Invert, "slow": Slow}
 OFFERED = (Choice("invert", "For falling rain. Quick.", default=True), Choice("slow", "For drops on the glass."))
 
 
-def load(name):
+def load(name: str) -> Restorer:
     return Restorer(NETWORKS[name](), device="cpu", precision="fp32", tile=0, info=RestorerInfo(model=name))
 
 

@@ -23,7 +23,7 @@ from restorekit.restoring.video.options import VideoOptions
 from restorekit.restoring.video.source import ClipInfo, is_cover
 
 _KEPT = ("audio", "subtitle")
-_Timed = tuple[Fraction, Packet[Any]]
+_Timed = tuple[Fraction, "Packet[Any]"]
 
 
 def check_streams(info: ClipInfo, target: Path) -> tuple[str, ...]:
