@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
-
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from restorekit.benchmark.records import ImageRecord
 from restorekit.metrics.protocols import PROTOCOLS
 from restorekit.metrics.quality import score_image
+from restorekit.pixels import Pixels, Planes
 
 if TYPE_CHECKING:
     from restorekit.data.sets import RawSample
@@ -36,7 +35,7 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def score_pixels(restored_HWC: NDArray[Any], sample: RawSample) -> dict[str, float]:
+def score_pixels(restored_HWC: Pixels | Planes, sample: RawSample) -> dict[str, float]:
     """Return the scores by metric id, ``psnr-rgb`` first; nothing when the sample has no clean image.
 
     `restored_HWC`: uint8, or float in [0, 1]: protocols round it as each prescribes.

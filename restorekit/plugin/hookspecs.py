@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
@@ -29,7 +29,7 @@ def restorekit_commands(cli: click.Group) -> None:
 
 
 @hookspec
-def run_started(run: Path, recipe: Mapping[str, object]) -> None:
+def run_started(run: Path, recipe: Mapping[str, Any]) -> None:
     """A training run starts, or goes on, in the folder `run`; called on the main process, like all that follow.
 
     `recipe` holds the recipe's fields in plain values. The hooks of runs and benchmarks are called for the plugins that
@@ -67,5 +67,5 @@ def run_failed(run: Path, step: int, error: Exception) -> None:
 
 
 @hookspec
-def benchmark_finished(folder: Path, results: Mapping[str, object]) -> None:
+def benchmark_finished(folder: Path, results: Mapping[str, Any]) -> None:
     """A benchmark has written its tables to `folder`; `results` is the content of its ``summary.json``."""

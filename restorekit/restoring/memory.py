@@ -6,7 +6,6 @@ import contextlib
 import ctypes
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import psutil
 import torch
@@ -35,8 +34,12 @@ class _PeakMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._owners: dict[int, int] = {}
 
     def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
+        self,
+        func: Callable[..., object],
+        types: object,
+        args: tuple[object, ...] = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:
         result = func(*args, **(kwargs or {}))
         for leaf in tree_leaves(result):
             if isinstance(leaf, Tensor):

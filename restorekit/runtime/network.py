@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from restorekit.errors import RestorekitError, WeightsError
 from restorekit.pixels import Planes
 from restorekit.runtime.facts import INPUT, OUTPUT, Facts
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 # What restoring prefers, in this order, among what the installed onnxruntime offers.
 _PROVIDERS = {"cuda": "CUDAExecutionProvider", "cpu": "CPUExecutionProvider"}
@@ -33,7 +36,7 @@ class OnnxNetwork:
         return result
 
 
-def _session(path: Path, device: str, threads: int) -> Any:
+def _session(path: Path, device: str, threads: int) -> InferenceSession:
     import onnxruntime
 
     if not path.is_file():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from collections.abc import Callable
 
 from torch import nn
 
@@ -77,7 +77,7 @@ def _shown(parameter: inspect.Parameter) -> str:
     return str(parameter.replace(annotation=parameter.empty))
 
 
-def _parameters(target: Any) -> list[inspect.Parameter]:
+def _parameters(target: Callable[..., object]) -> list[inspect.Parameter]:
     """Return a target's parameters; a module without a constructor of its own has none."""
     if isinstance(target, type):
         defining = next(base for base in target.__mro__ if "__init__" in vars(base))

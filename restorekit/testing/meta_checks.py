@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -21,11 +22,18 @@ _COPIES = ("aten::_to_copy", "aten::copy_")
 class _OneDevice(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Refuses operations between tensors of two devices, which some kernels let pass; single numbers may differ."""
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(
+        self,
+        func: OpOverload[..., object],
+        types: object,
+        args: tuple[object, ...] = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:
+        name = str(func.name())  # type: ignore[no-untyped-call]
         given = [t for t in tree_leaves((args, kwargs or {})) if isinstance(t, Tensor) and t.dim()]
-        if len({t.device for t in given}) > 1 and func.name().partition(".")[0] not in _COPIES:
+        if len({t.device for t in given}) > 1 and name.partition(".")[0] not in _COPIES:
             raise CheckFailedError(
-                f"in {func.name()} it mixes tensors of two devices: a constant that it makes stays on the CPU. Make it"
+                f"in {name} it mixes tensors of two devices: a constant that it makes stays on the CPU. Make it"
                 " a buffer (register_buffer), or create it with device= of the tensor that it meets"
             )
         return func(*args, **(kwargs or {}))

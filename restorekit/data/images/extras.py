@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from restorekit.data.images.formats import check_pixels
 from restorekit.data.images.picture import Picture
 from restorekit.errors import ImageError
+from restorekit.pixels import Whole
 
 _HEIF_BRANDS = frozenset([b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"])
 _AVIF_BRANDS = frozenset([b"avif", b"avis"])
@@ -48,7 +48,7 @@ def read_jxl(path: Path) -> Picture:
         import imagecodecs
     except ImportError as error:
         raise ImageError("JPEG XL files need imagecodecs; run `pip install 'restorekit[jxl]'`") from error
-    channels: Any = imagecodecs.jpegxl_decode(path.read_bytes())
+    channels: Whole = imagecodecs.jpegxl_decode(path.read_bytes())
     if channels.ndim not in (2, 3) or channels.dtype.name not in ("uint8", "uint16"):
         raise ImageError(f"JPEG XL of {channels.dtype} {channels.shape} is not supported; save it with 8 or 16 bits")
     check_pixels(path, channels.shape[1], channels.shape[0])

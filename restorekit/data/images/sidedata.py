@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 from PIL import Image
 
@@ -100,14 +99,14 @@ def _first(texts: dict[str, bytes], notes: list[str]) -> bytes | None:
 
 def _iptc(image: Image.Image) -> bytes | None:
     if image.format == "TIFF":
-        value: Any = image.tag_v2.get(_IPTC_IN_TIFF)  # type: ignore[attr-defined]
+        value: object = image.tag_v2.get(_IPTC_IN_TIFF)  # type: ignore[attr-defined]
         return struct.pack(f"<{len(value)}I", *value) if isinstance(value, tuple) else _bytes(value)
     resources = image.info.get("photoshop")
     return _bytes(resources.get(_IPTC_IN_PHOTOSHOP)) if isinstance(resources, dict) else None
 
 
 def _dpi(image: Image.Image) -> tuple[float, float] | None:
-    value: Any = image.info.get("dpi")
+    value = image.info.get("dpi")
     if not value or not all(0 < float(part) < 1e6 for part in value):
         return None
     return float(value[0]), float(value[1])
