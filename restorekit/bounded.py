@@ -6,8 +6,7 @@ A system that promises more memory than it has ends the process, without a word,
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import psutil
 import torch
@@ -31,8 +30,12 @@ class Bounded(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.asked = 0
 
     def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
+        self,
+        func: Callable[..., object],
+        types: object,
+        args: tuple[object, ...] = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:
         given = kwargs or {}
         arguments = func._schema.arguments
         if arguments and arguments[0].name == "size" and args:

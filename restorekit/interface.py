@@ -226,6 +226,7 @@ class Prior(Protocol):
         """Return the batch with what the prior knows."""
 
 
+@runtime_checkable
 class WholeImagePrior(Protocol):
     """A prior that looks at a whole image once, with ``per_image = True``, and not at each batch of crops."""
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import nn
 
 from restorekit.bounded import Bounded
 from restorekit.contracts import built
+from restorekit.interface import WholeImagePrior
 from restorekit.plugin.entry import Kind
 from restorekit.plugin.registry import create
 from restorekit.recipe import Recipe
@@ -42,12 +41,12 @@ def build_network(recipe: Recipe, name: str) -> nn.Module:
     return built(made, f"{network.kind} {network.name!r}")
 
 
-def _created(kind: Kind, chosen: Named) -> Any:
+def _created(kind: Kind, chosen: Named) -> object:
     """Build a component from its settings. Raises `RecipeError`, too, when its weights do not fit the memory."""
     with Bounded(f"{kind} {chosen.name!r}"):
         return create(kind, chosen.name, **chosen.settings)
 
 
-def per_image_prior(prior: nn.Module | None) -> bool:
+def per_image_prior(prior: object) -> bool:
     """Whether the prior looks at a whole image once (attribute ``per_image``) and not at each batch."""
-    return bool(getattr(prior, "per_image", False))
+    return isinstance(prior, WholeImagePrior) and bool(prior.per_image)

@@ -14,7 +14,7 @@ CORE = Path(restorekit.__file__).parent
 # From the ground up: a room imports from rows above its own in this list, never from its own row or below.
 ORDER = (
     ("errors", "version", "commands", "pixels"),
-    ("bars", "devices", "interface", "jsonfile", "keyed", "layers", "leftovers"),
+    ("bars", "bounded", "devices", "interface", "jsonfile", "keyed", "layers", "leftovers"),
     ("outofmemory", "pages", "paths", "processes"),
     ("contracts", "files", "notices", "padding", "termination"),
     ("plugin",),

@@ -9,7 +9,7 @@ from restorekit.devices import pick_precision
 from restorekit.engine.step.task import Task, TaskPhase, make_task
 from restorekit.errors import RecipeError, WeightsError
 from restorekit.interface import Batch, Output, SizeRule
-from restorekit.networks import build_generator
+from restorekit.networks import build_generator, per_image_prior
 from restorekit.plugin.registry import create, registry
 from restorekit.recipe import Recipe, from_toml, to_toml
 from restorekit.recipe.check import check_recipe, model_recipe
@@ -51,7 +51,7 @@ def small_batch(recipe: Recipe, task: Task, count: int = 2) -> Batch:
     """Return a small batch for the recipe; references are made up where a prior looks at whole images."""
     side = SizeRule.of(task.networks["generator"]).padded(64)
     data = batch(count, side, side)
-    if getattr(task.prior, "per_image", False):
+    if per_image_prior(task.prior):
         assert data.clean is not None
         noise = 0.05 * image(3 * count, side, side, seed=5).view(count, 3, 3, side, side)
         data = data.replace(references=(data.clean.unsqueeze(1) + noise).clamp(0, 1))
