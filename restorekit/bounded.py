@@ -6,10 +6,12 @@ A system that promises more memory than it has ends the process, without a word,
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import cast
 
 import psutil
 import torch
+from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from restorekit.errors import RecipeError
@@ -31,7 +33,7 @@ class Bounded(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(
         self,
-        func: Callable[..., object],
+        func: OpOverload[..., object],
         types: object,
         args: tuple[object, ...] = (),
         kwargs: Mapping[str, object] | None = None,
@@ -39,7 +41,8 @@ class Bounded(TorchDispatchMode):  # type: ignore[no-untyped-call]
         given = kwargs or {}
         arguments = func._schema.arguments
         if arguments and arguments[0].name == "size" and args:
-            self._count(math.prod(args[0]), given.get("dtype") or torch.get_default_dtype())
+            size, dtype = cast(tuple[int, ...], args[0]), cast("torch.dtype | None", given.get("dtype"))
+            self._count(math.prod(size), dtype or torch.get_default_dtype())
         return func(*args, **given)
 
     def _count(self, numbers: int, dtype: torch.dtype) -> None:
