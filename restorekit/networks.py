@@ -7,6 +7,7 @@ from torch import nn
 
 from restorekit.bounded import Bounded
 from restorekit.contracts import built
+from restorekit.errors import RecipeError
 from restorekit.interface import WholeImagePrior
 from restorekit.plugin.entry import Kind
 from restorekit.plugin.registry import create
@@ -33,7 +34,12 @@ def build_discriminator(recipe: Recipe) -> nn.Module | None:
 
 
 def build_network(recipe: Recipe, name: str) -> nn.Module:
-    """Return the network of the recipe's table `networks` that is called `name`, initialised under its seed."""
+    """Return the network of the recipe's table `networks` that is called `name`, initialised under its seed.
+
+    Raises `RecipeError` when there is none of that name.
+    """
+    if name not in recipe.networks:
+        raise RecipeError(f"recipe {recipe.name!r} has no network {name!r}; give it in its table networks")
     network = recipe.networks[name]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed + 2 + list(recipe.networks).index(name))

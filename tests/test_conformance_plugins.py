@@ -44,7 +44,7 @@ def test_check_command_reports_failures(fake_site):
     assert done.returncode == 1
     assert f"FAILED           {FAILING}" in done.stdout
     assert f"passed           {PASSING}" in done.stdout
-    assert "plugin 'fake' does NOT conform: 13 passed, 1 failed" in done.stdout
+    assert "plugin 'fake' does NOT conform: 16 passed, 1 failed" in done.stdout
 
 
 def test_declared_failures_are_expected(fake_site):
@@ -64,9 +64,9 @@ def test_expected_failures_are_strict(fake_site):
 @pytest.mark.parametrize(
     ("expected", "counts"),
     [
-        ({}, "1 failed, 13 passed"),
-        ({FAILING: "It measures how bad."}, "13 passed, 1 xfailed"),
-        ({FAILING: "True.", PASSING: "Not true."}, "1 failed, 12 passed, 1 xfailed"),
+        ({}, "1 failed, 16 passed"),
+        ({FAILING: "It measures how bad."}, "16 passed, 1 xfailed"),
+        ({FAILING: "True.", PASSING: "Not true."}, "1 failed, 15 passed, 1 xfailed"),
     ],
 )
 def test_pytest_parameters(fake_site, expected, counts):
@@ -83,6 +83,40 @@ def test_declaring_with_torch_is_found(fake_site):
     assert done.returncode == 1
     assert "FAILED           plugin:fake:declares-without-torch" in done.stdout
     assert "fake_plugin imports torch when it declares" in done.stdout
+
+
+COMMAND_WITH_TORCH = """
+@hookimpl
+def restorekit_commands(cli):
+    import torch
+    @cli.command("slow")
+    def slow():
+        "Wait."
+"""
+
+
+def test_a_command_that_makes_all_others_wait_is_found(fake_site):
+    install(fake_site, {FAILING: "True."})
+    with (fake_site.folder / "fake_plugin.py").open("a") as file:
+        file.write(COMMAND_WITH_TORCH)
+    done = fake_site.restorekit("plugins", "check", "fake", "--only", "declares-without-torch")
+    assert done.returncode == 1
+    assert "fake_plugin imports torch when it declares its entries and commands" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("import os; os.environ['OMP_NUM_THREADS'] = '7'", "the environment"),
+        ("import os; os.chdir('/')", "the working directory"),
+        ("import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)", "handlers of signals"),
+    ],
+)
+def test_an_import_that_changes_the_process_is_found(fake_site, line, what):
+    install(fake_site, {FAILING: "True."}, heavy=line)
+    done = fake_site.restorekit("plugins", "check", "fake", "--only", "importing-changes-nothing")
+    assert done.returncode == 1
+    assert f"importing fake_plugin changes {what}, at every command" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pluggy
@@ -45,6 +46,11 @@ def where(error: BaseException) -> str:
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "an unknown place"
 
 
+def _own(value: object) -> object:
+    """Return a mapping that a tracker may change: the run, and the trackers behind it, keep theirs."""
+    return copy.deepcopy(dict(value)) if isinstance(value, Mapping) else value
+
+
 class Hooks:
     """The hooks of the chosen trackers, for one run or benchmark in the folder `folder`.
 
@@ -59,12 +65,12 @@ class Hooks:
         check_trackers(manager, self.chosen)
 
     def call(self, hook: str, **arguments: object) -> None:
-        """Call a hook of every chosen tracker; each takes the arguments that it names."""
+        """Call a hook of every chosen tracker; each takes the arguments that it names, and mappings of its own."""
         for implementation in getattr(self.manager.hook, hook).get_hookimpls():
             if implementation.plugin_name not in self.chosen:
                 continue
             try:
-                implementation.function(*[arguments[name] for name in implementation.argnames])
+                implementation.function(*[_own(arguments[name]) for name in implementation.argnames])
             except (Exception, SystemExit) as error:
                 self._report(hook, implementation.plugin_name, error)
 

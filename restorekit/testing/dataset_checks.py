@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from restorekit.data.cards import DatasetCard, Split
-from restorekit.testing.check import Subject, for_kinds, require
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+from restorekit.data.cards import DatasetCard, Sides, Split
+from restorekit.data.pairing import FilePair
+from restorekit.errors import RestorekitError
+from restorekit.testing.check import CheckFailedError, Subject, for_kinds, require
+
+_HALVES = get_args(Sides)
 
 
 @for_kinds("dataset", gate=True)
@@ -42,3 +51,46 @@ def check_card_has_splits(subject: Subject) -> None:
         card.benchmark_split in card.splits,
         f"benchmark_split is {card.benchmark_split!r}, and its splits are {', '.join(card.splits)}; name one of them",
     )
+
+
+@for_kinds("dataset")
+def check_sides_are_two(subject: Subject) -> None:
+    """`sides` orders the halves of one picture, or names two folders, those of the degraded images first."""
+    sides = subject.component.load().sides
+    if isinstance(sides, str):
+        require(sides in _HALVES, f"sides is {sides!r}; give one of {', '.join(map(repr, _HALVES))}, or two folders")
+        return
+    names = isinstance(sides, tuple) and len(sides) == 2 and all(isinstance(s, str) and s.strip() for s in sides)
+    require(
+        names and sides[0] != sides[1],
+        f"sides is {sides!r}; name two folders, such as ('wet', 'dry'): of the degraded images, then of the clean ones",
+    )
+
+
+@for_kinds("dataset")
+def check_pairs_an_empty_folder(subject: Subject) -> None:
+    """`pair`, where there is one, finds nothing in an empty folder, or says by a `DataError` what is missing."""
+    card = subject.component.load()
+    if card.pair is None:
+        return
+    require(callable(card.pair), f"pair is a {type(card.pair).__name__}; make it a function of the folder")
+    with tempfile.TemporaryDirectory() as folder:
+        found = _paired(card, Path(folder))
+    require(isinstance(found, Mapping), f"pair gave a {type(found).__name__}; give split -> list of FilePair")
+    unknown = [split for split in found if split not in card.splits]
+    require(not unknown, f"pair gave the split {unknown[:1]}, and the card has {', '.join(card.splits)}")
+    wrong = [pair for pairs in found.values() for pair in pairs if not isinstance(pair, FilePair)]
+    require(not wrong, f"pair gave {wrong[:1]}; give a restorekit.data.pairing.FilePair for each sample")
+
+
+def _paired(card: DatasetCard, folder: Path) -> Any:
+    assert card.pair is not None
+    try:
+        return card.pair(folder)
+    except RestorekitError:
+        return {}
+    except Exception as error:
+        raise CheckFailedError(
+            f"on a folder without files pair raises {type(error).__name__}: {error}; return what is there, or raise a"
+            " DataError that says what is missing"
+        ) from error

@@ -8,7 +8,7 @@ from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from restorekit.interface import Batch, Judgement, LossInput, Output
 from restorekit.testing.check import (
@@ -80,6 +80,36 @@ def _all_tensors(seen: LossInput) -> list[Tensor]:
     for judgement in (seen.fake, seen.real):
         results += [judgement.logits, dict(judgement.extras)] if judgement else []
     return tensors([*data, *results])
+
+
+@for_kinds("loss", "prior", "metric")
+def check_has_nothing_to_learn(subject: Subject) -> None:
+    """It holds no parameters that want training: only networks are trained."""
+    helper = subject.build()
+    named = helper.named_parameters() if isinstance(helper, nn.Module) else ()
+    left = [name for name, parameter in named if parameter.requires_grad]
+    require(
+        not left,
+        f"no optimizer ever sees its {', '.join(left[:5])}; make it a setting or a buffer, freeze it"
+        " (requires_grad_(False)), or put it into a network",
+    )
+
+
+@for_kinds("loss")
+def check_stands_empty_masks(subject: Subject) -> None:
+    """It is finite where no pixel is degraded, and where all are: a mean over a mask divides by nothing."""
+    if "mask" not in subject.component.entry.needs:
+        return
+    loss = _loss(subject)
+    for case, _ in working(subject, loss):
+        mask = case.seen.mask
+        for name, fill in (("without", torch.zeros_like(mask)), ("of nothing but", torch.ones_like(mask))):
+            value = loss(replace(case.seen, batch=case.seen.batch.replace(mask=fill)))
+            require(
+                finite(value),
+                f"for images {name} degraded pixels it is {float(value.detach())}; where it divides by the size of the"
+                " mask, let that be at least 1",
+            )
 
 
 @for_kinds("loss")

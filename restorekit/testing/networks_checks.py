@@ -75,6 +75,24 @@ def check_deterministic(subject: Subject) -> None:
 
 @for_kinds("generator", "discriminator")
 @torch.no_grad()
+def check_remembers_nothing(subject: Subject) -> None:
+    """In eval mode a call changes nothing: neither its state, nor what another image gives after it."""
+    degraded = sample(subject, built(subject))
+    used, fresh = built(subject).eval(), built(subject).eval()
+    before = {name: value.clone() for name, value in used.state_dict().items()}
+    run(subject, used, (0.3 * degraded).flip(-1))
+    changed = [name for name, value in used.state_dict().items() if not torch.equal(value, before[name])]
+    require(not changed, f"a call in eval mode changes its {_few(changed)}; let that happen in training only")
+    same, difference = agree(run(subject, used, degraded), run(subject, fresh, degraded), 0)
+    require(
+        same,
+        f"behind another image the result differs by {difference:.2g} from that of a new network; keep nothing of one"
+        " image for the next",
+    )
+
+
+@for_kinds("generator", "discriminator")
+@torch.no_grad()
 def check_independent_of_the_batch(subject: Subject) -> None:
     """In eval mode an image's result does not depend on its neighbours in the batch."""
     network = built(subject).eval()

@@ -23,39 +23,76 @@ _HEAVY = ("torch", "torchvision", "kornia", "timm", "accelerate", "matplotlib", 
 
 # The answer goes into a file: a plugin may print when it is imported.
 _PROGRAM = f"""
-import importlib, json, pathlib, sys
+import importlib, inspect, json, pathlib, sys
+import click
 module = importlib.import_module(sys.argv[1])
 list(module.restorekit_entries()) if hasattr(module, "restorekit_entries") else []
+if hasattr(module, "restorekit_commands"):
+    group = click.Group()
+    module.restorekit_commands(*[group for _ in inspect.signature(module.restorekit_commands).parameters])
 heavy = [name for name in {_HEAVY!r} if name in sys.modules]
 pathlib.Path(sys.argv[2]).write_text(json.dumps(heavy))
 """
 
 
 def check_declares_without_torch(plugin: Plugin) -> None:
-    """Importing the module and asking for its entries imports nothing heavy, and prints nothing."""
+    """Importing the module and asking for its entries and commands imports nothing heavy, and prints nothing."""
+    heavy, printed = _answer(plugin, _PROGRAM)
+    require(
+        not heavy,
+        f"{plugin.module} imports {', '.join(heavy)} when it declares its entries and commands, which every call of"
+        " restorekit waits for; move those imports into the modules that the targets name, and into the commands",
+    )
+    require(
+        not printed,
+        f"{plugin.module} prints {printed[:80]!r} when it is imported, at every command; leave that out",
+    )
+
+
+# The new process inherits what this one's import of the plugin has changed: what is done counts, not what differs.
+_SHARED = """
+import importlib, json, pathlib, signal, sys
+import click, pluggy, restorekit.plugin
+names = {"os.putenv": "the environment", "os.unsetenv": "the environment", "os.chdir": "the working directory"}
+changed = set()
+handler = lambda *_: None
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, handler)
+sys.addaudithook(lambda event, arguments: changed.add(names[event]) if event in names else None)
+importlib.import_module(sys.argv[1])
+if any(signal.getsignal(number) is not handler for number in (signal.SIGINT, signal.SIGTERM)):
+    changed.add("handlers of signals")
+pathlib.Path(sys.argv[2]).write_text(json.dumps(sorted(changed)))
+"""
+
+
+def check_importing_changes_nothing(plugin: Plugin) -> None:
+    """Importing the module changes nothing that the whole process shares: environment, folder, signals."""
+    changed, _ = _answer(plugin, _SHARED)
+    require(
+        not changed,
+        f"importing {plugin.module} changes {', '.join(changed)}, at every command and for every plugin; leave that"
+        " out, or do it where a component runs and set it back",
+    )
+
+
+def _answer(plugin: Plugin, program: str) -> tuple[list[str], str]:
+    """Return the answer of a program in a new process, and what it prints beside."""
     with tempfile.TemporaryDirectory() as folder:
-        answer = Path(folder) / "heavy.json"
+        file = Path(folder) / "answer.json"
         done = subprocess.run(
-            [sys.executable, "-c", _PROGRAM, plugin.module, str(answer)],
+            [sys.executable, "-c", program, plugin.module, str(file)],
             capture_output=True,
             text=True,
             check=False,
             env=_environment(),
         )
         require(
-            done.returncode == 0 and answer.exists(),
+            done.returncode == 0 and file.exists(),
             f"importing {plugin.module} in a new process ends with exit code {done.returncode}:\n{done.stderr}",
         )
-        heavy = json.loads(answer.read_text(encoding="utf-8"))
-    require(
-        not heavy,
-        f"{plugin.module} imports {', '.join(heavy)} when it declares its entries; move those imports into the"
-        " modules that the targets name",
-    )
-    require(
-        not done.stdout,
-        f"{plugin.module} prints {done.stdout.strip()[:80]!r} when it is imported, at every command; leave that out",
-    )
+        found: list[str] = json.loads(file.read_text(encoding="utf-8"))
+    return found, done.stdout.strip()
 
 
 def _environment() -> dict[str, str]:
@@ -120,4 +157,9 @@ def _a_run(run: Path) -> list[tuple[str, dict[str, object]]]:
     ]
 
 
-PLUGIN_CHECKS: list[Callable[[Plugin], None]] = [check_declares_without_torch, check_adds_commands, check_follows_a_run]
+PLUGIN_CHECKS: list[Callable[[Plugin], None]] = [
+    check_declares_without_torch,
+    check_importing_changes_nothing,
+    check_adds_commands,
+    check_follows_a_run,
+]

@@ -8,31 +8,8 @@ from collections.abc import Callable, Hashable
 import numpy as np
 import torch
 
-from restorekit.interface import SizeRule
-from restorekit.testing.check import PLACE, Subject, for_kinds, require
-from restorekit.testing.loss_checks import working
-from restorekit.testing.samples import batch, image
-
-_SIDE = 64
-
-
-def _use(subject: Subject) -> None:
-    """Build the component and call it once, in training mode if it has one."""
-    component = subject.build()
-    if subject.kind == "loss":
-        working(subject, component)
-    elif subject.kind == "metric":
-        component(image(1, _SIDE, _SIDE), image(1, _SIDE, _SIDE, 1))
-    elif subject.kind == "synthesizer":
-        component(image(1, _SIDE, _SIDE), torch.tensor([3], device=PLACE.get()), None)
-    elif subject.kind == "prior":
-        component(batch(1, _SIDE, _SIDE))
-    else:
-        side = SizeRule.of(component).padded(_SIDE if subject.kind == "generator" else 256)
-        images = batch(2, side, side)
-        arguments = (images.degraded,) if subject.kind == "generator" else (images.clean, images.degraded)
-        component(*arguments)
-
+from restorekit.testing.check import Subject, for_kinds, require
+from restorekit.testing.using import use
 
 # name -> how it is seeded, and a number that it draws next
 _SOURCES: dict[str, tuple[Callable[[int], object], Callable[[], Hashable]]] = {
@@ -52,7 +29,7 @@ def check_leaves_the_random_state_alone(subject: Subject) -> None:
         for seed in (1, 2):
             for start, _ in _SOURCES.values():
                 start(seed)
-            _use(subject)
+            use(subject)
             for name, (_, draw) in _SOURCES.items():
                 drawn[name].append(draw())
     random.setstate(kept[0])

@@ -32,8 +32,8 @@ Settings = Mapping[str, Mapping[str, object]]
 
 # These modules register the checks, in the order in which they are made.
 _MODULES = (
-    *("common", "dataset", "running", "networks", "generator", "discriminator", "loss", "metric", "prior"),
-    *("synthesizer", "random", "meta", "model", "weights", "engine"),
+    *("settings", "common", "dataset", "running", "networks", "generator", "discriminator", "loss", "metric", "prior"),
+    *("synthesizer", "random", "meta", "procedure", "model", "weights", "engine"),
 )
 
 

@@ -10,6 +10,8 @@ from restorekit.testing.check import Subject, for_kinds, naming_no_device, requi
 from restorekit.testing.samples import image, seeded
 
 _KEYS = (5, 6)
+_ROUNDING = 1e-3  # of values in [0, 1]
+_EDGES = 0.01  # share of values that may lie on the other side of an edge after rounding
 
 
 def _degraded(
@@ -85,6 +87,19 @@ def check_key_decides(subject: Subject) -> None:
             results.append(_degraded(subject, clean, keys)[0])
     require(torch.equal(results[0], results[1]), "two calls with the same keys differ; derive all chance from the keys")
     require(not torch.equal(results[1], results[2]), "other keys give the same images; derive what is random from them")
+
+
+@for_kinds("synthesizer")
+def check_same_in_both_precisions(subject: Subject) -> None:
+    """Training degrades in float32 and `data synthesize` in float64: the same key draws the same in both."""
+    clean = image(2, 40, 56)
+    single, double = (_degraded(subject, clean.to(kind), _KEYS)[0].double() for kind in (torch.float32, torch.float64))
+    differing = float(((single - double).abs() > _ROUNDING).double().mean())
+    require(
+        differing < _EDGES,
+        f"in float32 and in float64 {100 * differing:.2g} % of the values differ by more than {_ROUNDING}; draw in one"
+        " type (torch.rand(..., dtype=torch.float64)) and convert what was drawn",
+    )
 
 
 @for_kinds("synthesizer")

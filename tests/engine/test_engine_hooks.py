@@ -102,3 +102,28 @@ def test_a_failing_hook_is_told_once_and_stops_nothing(lab, tracker, tmp_path, c
 def test_an_unknown_tracker_is_refused(tracker, tmp_path):
     with pytest.raises(UnknownNameError, match=r"no plugin called 'folower' follows runs\. Did you mean 'follower'"):
         Hooks(registry().manager, ["folower"], tmp_path)
+
+
+class Grabby:
+    @hookimpl
+    def run_started(self, recipe):
+        recipe["losses"]["l1"] = None
+
+    @hookimpl
+    def step_logged(self, values):
+        values.clear()
+
+
+def test_a_tracker_that_changes_what_it_is_told_changes_it_for_itself_alone(tmp_path):
+    manager = registry().manager
+    recipe, values = {"losses": {"l1": {"weight": 1.0}}}, {"generator/l1": 0.5}
+    manager.register(Grabby(), name="grabby")
+    try:
+        hooks = Hooks(manager, ["grabby"], tmp_path)
+        hooks.call("run_started", run=tmp_path, recipe=recipe)
+        hooks.call("step_logged", run=tmp_path, step=1, values=values)
+    finally:
+        manager.unregister(name="grabby")
+    assert not (tmp_path / LOG).exists()
+    assert recipe == {"losses": {"l1": {"weight": 1.0}}}
+    assert values == {"generator/l1": 0.5}
