@@ -31,7 +31,7 @@ def write_picture(path: Path, pixels: int) -> None:
     for top in range(0, picture.height, tile.height):
         for left in range(0, picture.width, tile.width):
             picture.paste(tile, (left, top))
-    picture.save(path, quality=90, **({"compression": "tiff_adobe_deflate"} if path.suffix == ".tiff" else {}))
+    picture.save(path, **({"compression": "tiff_adobe_deflate"} if path.suffix == ".tiff" else {"quality": 90}))
 
 
 def peak() -> float:
