@@ -454,11 +454,11 @@ def test_names_of_another_kind_are_refused(mixed, tmp_path, source, out, message
         plan_jobs([mixed / source], tmp_path / out)
 
 
-def test_masks_and_the_preview_say_that_they_leave_clips_out(mixed, tmp_path, monkeypatch, restorer):
+def test_the_preview_says_that_it_leaves_clips_out(mixed, tmp_path, monkeypatch, restorer):
     monkeypatch.setattr("restorekit.load", lambda *_, **__: restorer)
     arguments = [str(mixed / "moving.gif"), "-o", str(tmp_path / "out"), "-m", "any", "--preview"]
     result = CliRunner().invoke(command, arguments)
-    assert "clips and animations get no mask" in result.output
+    assert "clips and animations are not on the page of before and after" in result.output
 
 
 def test_a_broken_clip_is_not_restored_again_unless_asked(tmp_path, restorer):
