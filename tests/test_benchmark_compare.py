@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from PIL import Image
 from scipy.stats import wilcoxon
 
-from restorekit.benchmark.compare import compare, text, write
+from restorekit.benchmark.compare import compare, sentence, text, write
 from restorekit.benchmark.foreign import score
 from restorekit.cli.compare import command
 from restorekit.errors import DataError, UnknownNameError
@@ -85,6 +85,16 @@ def test_infinite_scores_are_counted(tmp_path):
     (psnr, *_) = compare(results(tmp_path / "a", {"m": A}), tmp_path / "b").pairs[0].differences
     assert psnr.gain.infinite == 1
     assert psnr.higher == 6
+    assert sentence(psnr).endswith(f", 1 infinite, p = {psnr.adjusted:.2g} (Holm)")
+
+
+def test_where_all_are_infinite_there_is_no_mean(tmp_path):
+    lines = results(tmp_path / "b", {"m": [float("inf")] * len(A)}) / "results.jsonl"
+    lines.write_text(lines.read_text().replace("Infinity", '"inf"'))
+    (psnr, *_) = compare(results(tmp_path / "a", {"m": A}), tmp_path / "b").pairs[0].differences
+    said = sentence(psnr)
+    assert "-> infinite, difference infinite, p = " in said
+    assert "nan" not in said
 
 
 def test_command_and_page(tmp_path, open_page):

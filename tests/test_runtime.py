@@ -125,6 +125,23 @@ def test_the_program_restores_folders(exported, photo, tmp_path, capsys):
     assert "Error: " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (KeyboardInterrupt(), 130, "Interrupted."),
+        (MemoryError(), 1, "Error: memory ran out; close other programs"),
+        (OSError(36, "File name too long", "x"), 1, "Error: [Errno 36] File name too long: 'x'"),
+    ],
+)
+def test_the_program_ends_in_a_sentence(exported, photo, tmp_path, capsys, monkeypatch, error, code, said):
+    def fail(*arguments):
+        raise error
+
+    monkeypatch.setattr("restorekit.runtime.main.run_jobs", fail)
+    assert main([str(exported), str(photo.parent), "-o", str(tmp_path / "out"), "--threads", "1"]) == code
+    assert capsys.readouterr().err.splitlines()[-1] == said
+
+
 # the wheel
 
 

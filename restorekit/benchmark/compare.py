@@ -241,11 +241,15 @@ def sentence(d: Difference) -> str:
     """Return one metric's difference in words."""
     digits = 2 if d.metric.startswith("psnr") else 4
     bounds = "" if math.isnan(d.gain.low) else f" [{d.gain.low:+.{digits}f}, {d.gain.high:+.{digits}f}]"
-    equal = f", {d.gain.infinite} infinite" if d.gain.infinite else ""
-    return (
-        f"{d.metric}: {d.first.mean:.{digits}f} -> {d.second.mean:.{digits}f}, difference {d.gain.mean:+.{digits}f}"
-        f"{bounds}{equal}, p = {d.adjusted:.2g} (Holm)"
-    )
+    equal = f", {d.gain.infinite} infinite" if d.gain.infinite and d.gain.count else ""
+    first, second = (_mean(interval, f".{digits}f") for interval in (d.first, d.second))
+    difference = _mean(d.gain, f"+.{digits}f")
+    return f"{d.metric}: {first} -> {second}, difference {difference}{bounds}{equal}, p = {d.adjusted:.2g} (Holm)"
+
+
+def _mean(interval: Interval, form: str) -> str:
+    """Return a mean in words: where every value is infinite, there is none."""
+    return "infinite" if math.isnan(interval.mean) and interval.infinite else format(interval.mean, form)
 
 
 def write(comparison: Comparison, folder: Path) -> None:

@@ -11,6 +11,7 @@ from restorekit.errors import RestorekitError
 from restorekit.notices import on_terminal, say
 from restorekit.restoring.folders import Job, Report, plan_jobs, run_jobs
 from restorekit.runtime.restorer import OnnxRestorer
+from restorekit.termination import hear_termination
 from restorekit.version import __version__
 
 if TYPE_CHECKING:
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the program; return its exit code: 0, or 1 when a file failed or nothing could be done."""
+    """Run the program; return its exit code: 0, or 1 when a file failed or nothing could be done, 130 after Ctrl-C."""
+    if arguments is None:  # it is the program, and not called by another
+        hear_termination()
     given = _parser().parse_args(arguments)
     with on_terminal():
         return _restore(given)
@@ -32,9 +35,12 @@ def _restore(given: argparse.Namespace) -> int:
         )
         # it has what pictures need; only pictures are planned without PyTorch
         report = run_jobs(jobs, cast("BaseRestorer", restorer), _tell_file)
-    except RestorekitError as error:
-        say(f"Error: {error}")
+    except (RestorekitError, OSError, MemoryError) as error:
+        say(f"Error: {str(error) or 'memory ran out; close other programs'}")
         return 1
+    except KeyboardInterrupt:
+        say("Interrupted.")
+        return 130
     _tell(report)
     return 0 if report.ok else 1
 
