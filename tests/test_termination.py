@@ -140,6 +140,18 @@ def test_a_plugin_cannot_keep_sigterm_for_itself():
         raise Terminated
 
 
+def test_a_plugin_cannot_move_the_program_or_make_it_deaf(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = signal.getsignal(signal.SIGTERM)
+    with foreign_code() as told:
+        os.chdir("/")
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise ValueError
+    assert told.line == "ValueError: no message"
+    assert Path.cwd() == tmp_path
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
 @pytest.mark.slow
 def test_a_forked_process_does_not_end_its_parent():
     program = """

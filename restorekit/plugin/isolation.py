@@ -10,6 +10,7 @@ import threading
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 
 from restorekit.termination import Terminated
@@ -42,7 +43,7 @@ def foreign_code() -> Iterator[Told]:
     A Ctrl-C of the user goes on, told from a ``KeyboardInterrupt`` that the code itself raises, and so does SIGTERM.
     """
     told = Told()
-    with _noting_interrupts() as interrupted, _output_aside():
+    with _place_kept(), _noting_interrupts() as interrupted, _output_aside():
         try:
             yield told
         except Terminated:
@@ -51,6 +52,24 @@ def foreign_code() -> Iterator[Told]:
             if interrupted:
                 raise
             told.error, told.trace = error, traceback.format_exc()
+
+
+@contextlib.contextmanager
+def _place_kept() -> Iterator[None]:
+    """Undo what would turn the user's paths into others and SIGTERM into nothing: the folder and the handler stay."""
+    main = threading.current_thread() is threading.main_thread()  # only there signals are handled
+    handler = signal.getsignal(signal.SIGTERM)
+    folder = None
+    with contextlib.suppress(OSError):  # the folder has been deleted
+        folder = Path.cwd()
+    try:
+        yield
+    finally:
+        if main and handler is not None and signal.getsignal(signal.SIGTERM) is not handler:
+            signal.signal(signal.SIGTERM, handler)
+        if folder is not None:
+            with contextlib.suppress(OSError):
+                os.chdir(folder)
 
 
 @contextlib.contextmanager
