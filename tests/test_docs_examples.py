@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import stand_ins
 import torch
 from examples import NOT_RUN, Stage, blocks, shell_lines
 
+import restorekit.runtime.restorer
 from restorekit.recipe import from_toml
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -22,13 +24,17 @@ PAGES = sorted(
     for page in (*DOCS.rglob("*.md"), *REPOSITORY.glob("*.md"), *REPOSITORY.glob("plugins/*/README.md"))
     if any(blocks(page.read_text(encoding="utf-8")))
 )
-# The pages whose examples are run whole. Of the others, commands, options, settings and syntax are checked
-# (test_docs.py), and the plugin guide's package is built and used.
-RUN = [
-    *(REPOSITORY / name for name in ("CONTRIBUTING.md", "README.md", "docs/index.md")),
-    *(DOCS / "guide" / f"{name}.md" for name in ("data", "install", "recipes", "serve")),
-    *(REPOSITORY / f"plugins/restorekit-{name}/README.md" for name in ("attngan", "pix2pix", "rain2avoid", "remaen")),
-]
+# All are run whole, but for these, with why not.
+ELSEWHERE = {
+    "docs/plugins/examples.md": "test_plugin_examples.py runs it, and lets the models of the page learn something",
+    "docs/performance.md": "scripts that take from minutes to days, and a line of the page on benchmarks",
+    **dict.fromkeys(
+        ("docs/guide/restore.md", *(f"docs/plugins/{name}.md" for name in ("publishing", "weights"))),
+        "commands, options and files are checked; test_weights_journey.py and test_scaffold.py go the author's way",
+    ),
+    "docs/guide/train.md": "twenty trainings take too long together; test_docs.py checks commands, options and settings",
+}
+RUN = [page for page in PAGES if page.relative_to(REPOSITORY).as_posix() not in ELSEWHERE]
 CLIENT = "gradio_client"  # an example that uses it needs the running page; tests of the page run it
 LANGUAGES = {"sh", "python", "toml", "json", "text"}  # text is for reading
 
@@ -40,6 +46,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
     for name, value in stand_ins.environment(tmp_path, None).items():
         monkeypatch.setenv(name, value)
     stand_ins.fake_hub(monkeypatch)
+    monkeypatch.setitem(sys.modules, "restorekit_runtime", restorekit.runtime.restorer)  # the runtime under its name
     return Stage(tmp_path)
 
 
@@ -54,7 +61,7 @@ def names_of_examples() -> dict[str, object]:
 
 
 def run_python(stage: Stage, code: str, names: dict[str, object], page: Path) -> None:
-    """Run a Python block. One that begins with a path is a file of the plugin guide's package (see test_docs.py)."""
+    """Run a Python block. Those of the plugin guide are files of a package, or need it: test_docs.py runs them."""
     if page.parent.name == "plugins" or CLIENT in code:
         return
     for file in stand_ins.FILES:

@@ -19,6 +19,7 @@ import click
 import pytest
 import stand_ins
 from click.testing import CliRunner
+from hub import running_hub
 from packaging.requirements import Requirement
 
 from restorekit.cli.main import cli
@@ -30,12 +31,9 @@ _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _INDENTED = re.compile(r"(?:^|\n\n)((?:(?: {4}.*)?\n)+)")
 
 # What is parsed to the last option, but not run: by the words that it begins with, why.
-NOT_RUN = {
-    "weights pack": "needs a run of the guide's plugin, installed; tests of weights pack another",
-    "weights push": "needs a server; tests of weights have one",
-    "serve": "runs until somebody stops it; tests of the page start it",
-    "weights import": "reads a file of other people; the plugin's tests write such a file",
-}
+NOT_RUN = {"serve": "runs until somebody stops it; tests of the page start it"}
+# Scripts of the repository that take from minutes to days: that they exist and have the options is tested.
+LONG = r"python (benchmarks|tests/support)/"
 _UNET = ("generator.width=4", "generator.levels=5", "discriminator.width=4")
 NARROW = {
     "attngan": ("generator.width=8", "generator.recurrent_width=8", "discriminator.width=8"),
@@ -76,13 +74,20 @@ class Stage:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.packages: Path | None = None  # where an example has installed something
+
+    @property
+    def packages(self) -> Path | None:
+        """Where an example has installed something."""
+        folder = self.folder / stand_ins.PACKAGES
+        return folder if folder.exists() else None
 
     def run_line(self, line: str) -> None:
         """Run one line, once for all pages. Fails when it fails, or when nobody knows what it means."""
         words = shlex.split(line, comments=True)
-        if tuple(words) in _DONE and not self.packages:
+        if tuple(words) in _DONE and not self.packages and words[0] != "pip":
             return None
+        if {"|", "<"} & {*words}:
+            return self.piped(words, line)
         for pattern, method in _KINDS:
             if re.match(pattern, line):
                 method(self, words)
@@ -101,11 +106,8 @@ class Stage:
         return None
 
     def _install(self, project: Path) -> None:
-        self.packages = self.folder / "site-packages"
-        self._process(
-            sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--no-index",
-            "--target", str(self.packages), str(project),
-        )  # fmt: skip
+        stand_ins.provide(self.folder, [str(project.relative_to(self.folder))])
+        stand_ins.install(self.folder, project)
 
     def build(self, words: list[str]) -> None:
         stand_ins.provide(self.folder, words)
@@ -124,8 +126,19 @@ class Stage:
     def pre_commit(self, words: list[str]) -> None:
         self._process(str(BIN / "pre-commit"), words[1], "--help", cwd=REPOSITORY)
 
-    def benchmark_tool(self, words: list[str]) -> None:
-        """A tool of the repository: it exists, and has the options. They take from minutes to days."""
+    def piped(self, words: list[str], line: str) -> None:
+        """A line for the shell: pictures go in and out by pipes and files."""
+        stand_ins.provide(self.folder, words)
+        self._process("bash", "-c", f"set -o pipefail; export PATH={shlex.quote(str(BIN))}:$PATH; {line}")
+
+    def runtime(self, words: list[str]) -> None:
+        """The runtime's program, out of the files that its wheel is made of."""
+        stand_ins.provide(self.folder, words)
+        program = "import sys; from restorekit.runtime.main import main; sys.exit(main())"
+        self._process(sys.executable, "-c", program, *words[1:])
+
+    def long(self, words: list[str]) -> None:
+        """A script of the repository that takes long: it exists, and has the options."""
         shown = self._process(sys.executable, words[1], "--help", cwd=REPOSITORY)
         own = words[2 : words.index("--")] if "--" in words else words[2:]
         for word in own:
@@ -152,13 +165,23 @@ class Stage:
             target, words = self.folder / words[-1], words[:-2]
         if any(" ".join(words).startswith(begin) for begin in NOT_RUN):
             return self._parse(words)
+        if words[:2] == ["weights", "push"]:
+            return self._pushed(words)
+        apart = self.packages or words[0] == "export"  # the exporter's own warnings are not for this process
         stand_ins.provide(self.folder, words)
         words = _cheaper(words)
         stand_ins.clear_output(self.folder, words)
-        shown = self._process(sys.executable, "-m", "restorekit", *words) if self.packages else _invoke(words)
+        shown = self._process(sys.executable, "-m", "restorekit", *words) if apart else _invoke(words)
         if target:
             target.write_text(shown, encoding="utf-8")
         return None
+
+    def _pushed(self, words: list[str]) -> None:
+        """Weights go to a hub that runs on this machine."""
+        stand_ins.provide(self.folder, words)
+        with running_hub() as hub:
+            self._process(sys.executable, "-m", "restorekit", *words, **hub.environment)
+            assert hub.files
 
     def _parse(self, words: list[str]) -> None:
         command: click.Command = cli
@@ -172,8 +195,8 @@ class Stage:
             parser = command.make_parser(context)
             parser.parse_args(list(words))
 
-    def _process(self, *command: str, cwd: Path | None = None) -> str:
-        environment = stand_ins.environment(self.folder, self.packages)
+    def _process(self, *command: str, cwd: Path | None = None, **variables: str) -> str:
+        environment = stand_ins.environment(self.folder, self.packages) | variables
         done = subprocess.run(
             command, cwd=cwd or self.folder, env=environment, capture_output=True, text=True, check=False
         )
@@ -189,7 +212,8 @@ _KINDS = (
     (r"\. \S+/activate$|eval ", Stage.shell),
     (r"\.venv/bin/pre-commit ", Stage.pre_commit),
     (r"python -m build ", Stage.build),
-    (r"python benchmarks/", Stage.benchmark_tool),
+    (LONG, Stage.long),
+    (r"restorekit-runtime ", Stage.runtime),
     (r"torchrun |accelerate launch ", Stage.launched),
 )
 
@@ -223,6 +247,8 @@ def _cheaper(words: list[str]) -> list[str]:
         ]
     if words[0] == "benchmark":
         return [words[0], "--limit", "1", *words[1:]]
+    if words[0] == "export":
+        return [words[0], "cgan", *words[2:]]  # the model that is exported within seconds
     if words[0] == "restore" and "--budget-steps" in words:
         return [*words, "--budget-steps", "1"]
     return [*words]

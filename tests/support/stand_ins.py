@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from functools import cache
@@ -22,6 +25,8 @@ from restorekit.recipe import Recipe, to_toml
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SIDE = 64
+PACKAGES = "site-packages"
+AUTHORS = "plugins/restorekit-attngan/tests/test_attngan_checkpoint.py"
 
 
 @cache
@@ -50,7 +55,7 @@ def photograph(path: Path) -> None:
 def photographs(folder: Path) -> None:
     first = sum(map(ord, folder.name))  # no two folders hold the same pictures
     for number in range(3):
-        _save(_picture(first + number), folder / f"{first + number}.png")
+        _save(_picture(first + number), folder / f"{first + number}.{'jpg' if folder.name == 'photos' else 'png'}")
 
 
 def pairs(folder: Path) -> None:
@@ -153,6 +158,47 @@ def run_of(model: str) -> Callable[[Path], None]:
     return make
 
 
+def install(folder: Path, project: Path) -> None:
+    """Install a package into `folder`'s own site-packages, which `environment` puts in front."""
+    target = ["--target", str(folder / PACKAGES), "--upgrade"]
+    words = ["-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--no-index", *target, str(project)]
+    subprocess.run([sys.executable, *words], check=True, capture_output=True)
+
+
+def run_of_a_package(folder: Path) -> None:
+    """Write a new plugin, install it, and train its model for a step."""
+    name, place = folder.name, folder.parent.parent
+    package(place / f"restorekit-{name}")
+    install(place, place / f"restorekit-{name}")
+    pairs(place / "pairs-of-runs")
+    less = ["--set", "data.crop=64", "--set", "data.batch=2", "--max-steps", "1", "--device", "cpu", "-q"]
+    command = ["restorekit", "train", name, "--data", "pairs-of-runs", "--val", "none", "-o", str(folder), *less]
+    variables = environment(place, place / PACKAGES)
+    subprocess.run([sys.executable, "-m", *command], check=True, cwd=place, env=variables, capture_output=True)
+
+
+def benchmark_of_two(folder: Path) -> None:
+    pairs(folder.parent / "pairs-of-benchmarks")
+    words = ["--models", "remaen,attngan", "--dataset", str(folder.parent / "pairs-of-benchmarks"), "-o", str(folder)]
+    result = CliRunner().invoke(cli, ["benchmark", *words, "--device", "cpu"])
+    assert result.exit_code == 0, result.output
+
+
+def list_of_photographs(file: Path) -> None:
+    photographs(file.parent / "listed")
+    file.write_text("".join(f"{path}\n" for path in sorted((file.parent / "listed").iterdir())), encoding="utf-8")
+
+
+def authors_checkpoint(file: Path) -> None:
+    """A checkpoint in the form of AttentiveGAN's authors, made by the plugin's test of that form."""
+    spec = importlib.util.spec_from_file_location("authors", REPOSITORY / AUTHORS)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    torch.save(module.Reference().state_dict(), file)
+
+
 FILES: dict[str, Callable[[Path], None]] = {
     **dict.fromkeys(("photo.jpg", "rainy.jpg", "more.png"), photograph),
     **dict.fromkeys(("clip.mp4", "drive.mov"), clip),
@@ -161,13 +207,17 @@ FILES: dict[str, Callable[[Path], None]] = {
     **dict.fromkeys(("my-pairs", "FOLDER", "forty", "ten"), pairs),
     **dict.fromkeys(("outputs", "their-outputs"), outputs),
     "masks": masks,
-    "restorekit-my-model": package,
+    **dict.fromkeys(("restorekit-my-model", "restorekit-glow"), package),
+    **dict.fromkeys(("benchmark-a", "benchmark-b"), benchmark_of_two),
+    "gen.pkl": authors_checkpoint,
+    "list.txt": list_of_photographs,
     "downloads/Rain100L.zip": rain100l,
     "mine.toml": recipe_file,
     "vgg16.pth": vgg16,
     **dict.fromkeys(("runs/mine", "runs/attngan"), run_of("attngan")),
     **dict.fromkeys(("runs/remaen", "runs/one", "runs/two", "runs/six", "runs/no-edge"), run_of("remaen")),
     "runs/pix2pix": run_of("pix2pix"),
+    "runs/glow": run_of_a_package,
 }
 SETS: dict[str, tuple[str, Callable[[Path], None]]] = {
     "raindrop": ("downloads/raindrop", raindrop),
