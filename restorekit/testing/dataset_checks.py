@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 from restorekit.data.cards import DatasetCard, Sides, Split
 from restorekit.data.pairing import FilePair
@@ -77,13 +77,14 @@ def check_pairs_an_empty_folder(subject: Subject) -> None:
     with tempfile.TemporaryDirectory() as folder:
         found = _paired(card, Path(folder))
     require(isinstance(found, Mapping), f"pair gave a {type(found).__name__}; give split -> list of FilePair")
+    assert isinstance(found, Mapping)
     unknown = [split for split in found if split not in card.splits]
     require(not unknown, f"pair gave the split {unknown[:1]}, and the card has {', '.join(card.splits)}")
     wrong = [pair for pairs in found.values() for pair in pairs if not isinstance(pair, FilePair)]
     require(not wrong, f"pair gave {wrong[:1]}; give a restorekit.data.pairing.FilePair for each sample")
 
 
-def _paired(card: DatasetCard, folder: Path) -> Any:
+def _paired(card: DatasetCard, folder: Path) -> object:
     assert card.pair is not None
     try:
         return card.pair(folder)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -79,7 +77,7 @@ def check_phases_train(subject: Subject) -> None:
         require(reached, f"in phase {phase.name!r} no gradient reaches the network {phase.trains!r}, which it trains")
 
 
-def _total(task: Task, phase: str, given: Any) -> Tensor:
+def _total(task: Task, phase: str, given: object) -> Tensor:
     """Return the weighted sum of what `terms` gave for a phase."""
     if not (isinstance(given, tuple) and len(given) == 2 and all(isinstance(part, dict) for part in given)):
         raise CheckFailedError(
