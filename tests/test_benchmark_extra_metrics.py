@@ -10,11 +10,11 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from restorekit.benchmark import extra_metrics as further
-from restorekit.benchmark.extra_metrics import composed_protocols, further_metrics
+from restorekit.benchmark import extra_metrics
+from restorekit.benchmark.extra_metrics import chosen_metrics, composed_protocols
 from restorekit.benchmark.foreign import score
 from restorekit.benchmark.runner import run
-from restorekit.benchmark.table import csv_text, further_lines, markdown
+from restorekit.benchmark.table import csv_text, extra_lines, markdown
 from restorekit.errors import DataError, PluginError, RecipeError, UnknownNameError
 
 
@@ -49,8 +49,8 @@ def pairs(tmp_path):
 
 @pytest.fixture
 def levels(monkeypatch):
-    monkeypatch.setattr(further, "create", lambda kind, name, **settings: Levels(**settings))
-    return further_metrics(["levels"], ["levels.factor=2"])
+    monkeypatch.setattr(extra_metrics, "create", lambda kind, name, **settings: Levels(**settings))
+    return chosen_metrics(["levels"], ["levels.factor=2"])
 
 
 def test_other_programs_are_measured_by_it(pairs, levels, tmp_path):
@@ -62,7 +62,7 @@ def test_other_programs_are_measured_by_it(pairs, levels, tmp_path):
     assert "| levels (factor=2) ↓ (difference [95 %]) |" in markdown(report.summary)
     assert "| 8.0000 (-12.0000 [-12.0000, -12.0000]) |" in markdown(report.summary)
     assert "levels (factor=2)_mean" in csv_text(report.summary)
-    assert further_lines(report.summary)[0] == "levels (factor=2) ↓, and its difference from the input [95 %]:"
+    assert extra_lines(report.summary)[0] == "levels (factor=2) ↓, and its difference from the input [95 %]:"
     values = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert values["metrics"] == {"levels (factor=2)": {"higher_is_better": False, "unit": "levels"}}
     line = json.loads((tmp_path / "out" / "results.jsonl").read_text().splitlines()[-1])
@@ -118,8 +118,8 @@ def test_composed_protocols_are_in_every_file(pairs, tmp_path):
 
 
 def test_a_metric_that_cannot_measure_says_so_before_anything_runs(pairs, tmp_path, monkeypatch):
-    monkeypatch.setattr(further, "create", lambda kind, name, **settings: Failing())
-    metrics = further_metrics(["failing"])
+    monkeypatch.setattr(extra_metrics, "create", lambda kind, name, **settings: Failing())
+    metrics = chosen_metrics(["failing"])
     with pytest.raises(PluginError, match=r"metric 'failing' failed on an image of 32x24 pixels .*no such layer"):
         run("pix2pix-small", pairs / "set", tmp_path / "out", metrics=metrics)
     assert not (tmp_path / "out" / "outputs").exists()
@@ -129,22 +129,24 @@ def test_results_that_are_no_numbers_are_refused(pairs, monkeypatch):
     for given in (torch.ones(2), None, 0.5):
         monkeypatch.setattr(Levels, "__call__", lambda self, restored, clean, given=given: given)
         with pytest.raises(PluginError, match="metric 'levels' failed"):
-            further.Further("levels", Levels()).score(np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4, 3), np.uint8))
+            extra_metrics.ExtraMetric("levels", Levels()).score(
+                np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4, 3), np.uint8)
+            )
 
 
 def test_a_metric_says_how_its_scores_are_read(monkeypatch):
-    monkeypatch.setattr(further, "create", lambda kind, name, **settings: lambda restored, clean: None)
+    monkeypatch.setattr(extra_metrics, "create", lambda kind, name, **settings: lambda restored, clean: None)
     with pytest.raises(PluginError, match="metric 'bare' has no higher_is_better and no unit"):
-        further_metrics(["bare"])
+        chosen_metrics(["bare"])
 
 
 def test_names_and_settings_are_checked():
     with pytest.raises(UnknownNameError, match=r"no metric called 'lpisp'\. Did you mean 'lpips'"):
-        further_metrics(["lpisp"])
+        chosen_metrics(["lpisp"])
     with pytest.raises(RecipeError, match=r"'ssim\.protocol=rgb' sets no metric .*: psnr"):
-        further_metrics(["psnr"], ["ssim.protocol=rgb"])
+        chosen_metrics(["psnr"], ["ssim.protocol=rgb"])
     with pytest.raises(RecipeError, match="no setting 'protcol'"):
-        further_metrics(["psnr"], ["psnr.protcol=rgb"])
+        chosen_metrics(["psnr"], ["psnr.protcol=rgb"])
 
 
 def test_sets_without_clean_images_are_refused(pairs, levels, tmp_path):

@@ -12,7 +12,7 @@ import pytest
 from jinja2 import UndefinedError
 
 from restorekit.benchmark import document, plot
-from restorekit.benchmark.extra_metrics import Further, composed_protocols
+from restorekit.benchmark.extra_metrics import ExtraMetric, composed_protocols
 from restorekit.benchmark.intervals import Interval
 from restorekit.benchmark.page import page
 from restorekit.benchmark.records import Cost, ImageRecord, ModelFacts, Row
@@ -55,12 +55,12 @@ class Grey:
         return image.mean(1, keepdim=True).expand_as(image)
 
 
-def made(names=("a", "b", "c"), images=("one", "two", "three", "four"), further=(), latencies=(0.01, 0.1, 7.0)):
+def made(names=("a", "b", "c"), images=("one", "two", "three", "four"), extra=(), latencies=(0.01, 0.1, 7.0)):
     """A summary of three models on four images, with its samples and pictures."""
     clean = np.full((20, 24, 3), 200, np.uint8)
     raw = [RawSample(name, clean - 40, clean) for name in images]
     samples = Samples(ImageSet("set@test", "raindrop", True, tuple(images), "f", raw.__getitem__))
-    ids = [m.id for m in further]
+    ids = [m.id for m in extra]
 
     def row(model, state, start):
         facts = ModelFacts(model, task="raindrop", weights=f"weights of {model}")
@@ -75,7 +75,7 @@ def made(names=("a", "b", "c"), images=("one", "two", "three", "four"), further=
         replace(row(name, "done", 25.0 - 3 * k), cost=cost(seconds))
         for k, (name, seconds) in enumerate(zip(names, latencies, strict=True))
     ]
-    return summarize(samples, rows, further, ["Checked."]), samples, lambda model, image: clean - 10
+    return summarize(samples, rows, extra, ["Checked."]), samples, lambda model, image: clean - 10
 
 
 def write(path, *parts, seen=()):
@@ -191,7 +191,7 @@ def test_gains_stand_one_below_the_other_in_colours_of_their_sign():
 
 
 def test_a_metrics_view_is_shown(tmp_path):
-    parts = made(further=[Further("grey", Grey())])
+    parts = made(extra=[ExtraMetric("grey", Grey())])
     shown = maps(*parts)
     assert [(metric, image) for metric, image, _ in shown] == [("grey", n) for n in ("one", "three", "four")]
     assert [tile.title for tile in shown[0][2]] == ["degraded", "a", "b", "c", "clean"]
@@ -216,8 +216,8 @@ def test_tick_labels_do_not_overlap(latencies):
 
 
 def test_composed_protocols_are_columns():
-    further = composed_protocols(["rgb+crop2", "rgb"])
-    assert [m.id for m in further] == ["psnr-rgb+crop2", "ssim-rgb+crop2"]
-    summary, *_ = made(further=further)
+    extra = composed_protocols(["rgb+crop2", "rgb"])
+    assert [m.id for m in extra] == ["psnr-rgb+crop2", "ssim-rgb+crop2"]
+    summary, *_ = made(extra=extra)
     assert summary.protocols == ("rgb", "rgb+crop2")
-    assert summary.further == ()
+    assert summary.extra == ()

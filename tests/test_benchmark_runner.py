@@ -16,7 +16,7 @@ from torch import nn
 
 import restorekit.benchmark.loading as loading
 import restorekit.benchmark.runner as runner
-from restorekit.benchmark.extra_metrics import further_metrics
+from restorekit.benchmark.extra_metrics import chosen_metrics
 from restorekit.benchmark.loading import NoWeightsError
 from restorekit.data.leaks import perceptual_hash
 from restorekit.errors import DataError, RestorekitError, UnknownNameError, WeightsError
@@ -254,7 +254,7 @@ def _trained_on(dataset, count):
 
 def test_images_that_a_model_was_trained_on_are_left_out_for_it_alone(dataset, models, tmp_path):
     models.update(fair=_fixed(0.05), trained=_trained_on(dataset, 2), wholly=_trained_on(dataset, COUNT))
-    metrics = further_metrics(["psnr"])
+    metrics = chosen_metrics(["psnr"])
     report = runner.run("all", dataset, tmp_path / "out", metrics=metrics)
     rows = {row.model: row for row in report.summary.rows}
     assert [len(rows[name].row.images) for name in ("fair", "trained", "wholly")] == [COUNT, COUNT - 2, 0]

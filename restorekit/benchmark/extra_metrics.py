@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Further:
+class ExtraMetric:
     """One metric. `id`: its name, with the settings that were given, as it stands in tables.
 
     `protocol`: set when it is PSNR or SSIM under a protocol that is not measured anyway.
@@ -68,7 +68,7 @@ class Further:
             ) from error
 
 
-def further_metrics(names: Sequence[str], assignments: Iterable[str] = ()) -> list[Further]:
+def chosen_metrics(names: Sequence[str], assignments: Iterable[str] = ()) -> list[ExtraMetric]:
     """Return the metrics called `names`, built with ``NAME.SETTING=VALUE`` assignments.
 
     Raises `UnknownNameError`, `RecipeError` for an assignment to another metric, or `PluginError` for a metric that
@@ -83,10 +83,10 @@ def further_metrics(names: Sequence[str], assignments: Iterable[str] = ()) -> li
                 f" {', '.join(settings) or 'none, give --metric first'}"
             )
         settings[path[0]][path[1]] = value
-    return [Further(_id(name, given), _built(name, given)) for name, given in settings.items()]
+    return [ExtraMetric(_id(name, given), _built(name, given)) for name, given in settings.items()]
 
 
-def composed_protocols(ids: Iterable[str]) -> list[Further]:
+def composed_protocols(ids: Iterable[str]) -> list[ExtraMetric]:
     """Return PSNR and SSIM under each protocol of `ids` that is not measured anyway, such as ``rgb+crop8``.
 
     Raises `UnknownNameError` for an unknown protocol.
@@ -97,7 +97,7 @@ def composed_protocols(ids: Iterable[str]) -> list[Further]:
     kinds: tuple[tuple[str, type[PSNR] | type[SSIM]], ...] = (("psnr", PSNR), ("ssim", SSIM))
     wanted = [get_protocol(name).id for name in dict.fromkeys(ids)]
     return [
-        Further(f"{name}-{protocol}", cast("Metric", metric(protocol)), protocol)
+        ExtraMetric(f"{name}-{protocol}", cast("Metric", metric(protocol)), protocol)
         for protocol in wanted
         if protocol not in PROTOCOLS
         for name, metric in kinds
@@ -117,7 +117,7 @@ def _id(name: str, settings: Mapping[str, object]) -> str:
     return f"{name} ({given})" if given else name
 
 
-def try_out(metrics: Iterable[Further], samples: Samples) -> None:
+def try_out(metrics: Iterable[ExtraMetric], samples: Samples) -> None:
     """Measure the first degraded image, so that a metric that cannot (such as for want of weights) says so at once."""
     for metric in metrics:
         first = samples[0]
@@ -126,7 +126,7 @@ def try_out(metrics: Iterable[Further], samples: Samples) -> None:
 
 
 def measure(
-    metrics: Sequence[Further],
+    metrics: Sequence[ExtraMetric],
     rows: Sequence[Row],
     samples: Samples,
     pictures: Callable[[str, str], Pixels | None],

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from restorekit.benchmark.extra_metrics import Further, measure, try_out
+from restorekit.benchmark.extra_metrics import ExtraMetric, measure, try_out
 from restorekit.benchmark.matching import match
 from restorekit.benchmark.progress import Progress, Silent
 from restorekit.benchmark.records import ImageRecord, ModelFacts, Row, as_values
@@ -30,14 +30,14 @@ def score(
     out: str | Path | None = None,
     *,
     name: str | None = None,
-    metrics: Sequence[Further] = (),
+    metrics: Sequence[ExtraMetric] = (),
     progress: Progress | None = None,
 ) -> Report:
     """Score the images in the folder `outputs` against `dataset`, beside the degraded input.
 
     Only images that have a file are scored, the degraded input on the same ones; the label then says how
     many (``rain100l@test(19/50)``). `name`: the row's title, the folder's name unless given. `metrics`: what to
-    measure beside PSNR and SSIM, from `further_metrics`. With `out`, per-image results, tables, pictures and the page
+    measure beside PSNR and SSIM, from `chosen_metrics`. With `out`, per-image results, tables, pictures and the page
     are written there.
     Raises `DataError` (unpaired set, no file matches) or `ImageError` (unreadable file, size that differs).
     """

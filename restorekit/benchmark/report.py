@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from restorekit.benchmark import plot, table
-from restorekit.benchmark.extra_metrics import Further
+from restorekit.benchmark.extra_metrics import ExtraMetric
 from restorekit.benchmark.page import ImageOf, Seen, page
 from restorekit.benchmark.pictures import Tile, chosen_images, clean_tile, detail, sheet
 from restorekit.benchmark.records import Row
@@ -39,7 +39,7 @@ class Report:
         rows: Sequence[Row],
         images: ImageOf,
         folder: Path | None = None,
-        metrics: Sequence[Further] = (),
+        metrics: Sequence[ExtraMetric] = (),
         conditions: Sequence[str] = (),
     ) -> Report:
         """Compute the statistics of `rows`, the first of which is the degraded input."""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restorekit.benchmark import efficiency
-from restorekit.benchmark.extra_metrics import Further, measure, try_out
+from restorekit.benchmark.extra_metrics import ExtraMetric, measure, try_out
 from restorekit.benchmark.progress import Progress, Silent
 from restorekit.benchmark.records import Cost, ImageRecord, ModelFacts, Row, key_of
 from restorekit.benchmark.report import Report
@@ -74,7 +74,7 @@ def run(
     budget_steps: int | None = None,
     limit: int | None = None,
     onnx: bool = False,
-    metrics: Sequence[Further] = (),
+    metrics: Sequence[ExtraMetric] = (),
     fresh: bool = False,
     progress: Progress | None = None,
 ) -> Report:
@@ -83,7 +83,7 @@ def run(
     `dataset`: a known set or a folder, with ``@split`` when wanted. `out`: ``benchmark-LABEL`` unless given;
     finished results there are used again unless `fresh`. `limit`: only the first images. `onnx`: each model is also
     exported and run by onnxruntime, as a row of its own, which needs ``restorekit[onnx]``. `metrics`: what to measure
-    beside PSNR and SSIM, from `further_metrics`; needs a paired set. A model that fails becomes a row with its error
+    beside PSNR and SSIM, from `chosen_metrics`; needs a paired set. A model that fails becomes a row with its error
     (`Report.failed`).
     Raises `DataError`, `UnknownNameError` or `WeightsError` for what concerns the whole benchmark.
     """

@@ -121,9 +121,9 @@ class Store:
 
     def add_scores(self, records: Iterable[ImageRecord]) -> None:
         """Write further scores of images that are in the results already, beside those that they have."""
-        further = {(record.model, record.image): plain(record.scores) for record in records}
+        added = {(record.model, record.image): plain(record.scores) for record in records}
         for line in self._lines:
-            found = further.get((line.get("model"), line.get("image")))  # type: ignore[arg-type]
+            found = added.get((line.get("model"), line.get("image")))  # type: ignore[arg-type]
             if found and line.get("type") == "image":
                 line["scores"] = cast(dict[str, object], line["scores"]) | found
         self._rewrite()

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
-from restorekit.benchmark.extra_metrics import Further
+from restorekit.benchmark.extra_metrics import ExtraMetric
 from restorekit.benchmark.intervals import (
     LEVEL,
     RESAMPLES,
@@ -90,7 +90,7 @@ class Summary:
     rows: list[RowSummary]
     tests: list[PairedTest]
     notes: tuple[str, ...]
-    further: tuple[Further, ...] = ()
+    extra: tuple[ExtraMetric, ...] = ()
     conditions: tuple[str, ...] = ()
 
     @property
@@ -151,11 +151,11 @@ def _row_summary(row: Row, degraded: Row, task: str, metrics: Sequence[str]) -> 
 
 
 def summarize(
-    samples: Samples, rows: Sequence[Row], further: Sequence[Further] = (), conditions: Sequence[str] = ()
+    samples: Samples, rows: Sequence[Row], extra: Sequence[ExtraMetric] = (), conditions: Sequence[str] = ()
 ) -> Summary:
     """Return the summary of `rows`, the first of which is the degraded input.
 
-    `further`: metrics beside the usual; `conditions`: what else a reader of the table must know, a line each.
+    `extra`: metrics beside the usual; `conditions`: what else a reader of the table must know, a line each.
     """
     degraded = rows[0]
     metrics = tuple(degraded.images[0].scores) if samples.paired else ()
@@ -175,7 +175,7 @@ def summarize(
         summaries,
         tests,
         tuple(notes),
-        tuple(metric for metric in further if not metric.protocol),  # protocols have columns of their own
+        tuple(metric for metric in extra if not metric.protocol),  # protocols have columns of their own
         tuple(conditions),
     )
 
@@ -209,7 +209,7 @@ def summary_values(summary: Summary) -> dict[str, object]:
             "paired": summary.paired,
             "images": summary.images,
             "headline": HEADLINE,
-            "metrics": {m.id: {"higher_is_better": m.higher_is_better, "unit": m.metric.unit} for m in summary.further},
+            "metrics": {m.id: {"higher_is_better": m.higher_is_better, "unit": m.metric.unit} for m in summary.extra},
             "interval": {"level": LEVEL, "method": "percentile bootstrap", "resamples": RESAMPLES, "seed": 0},
             "notes": list(summary.notes),
             "conditions": list(summary.conditions),

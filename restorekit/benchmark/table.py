@@ -7,7 +7,7 @@ import io
 import math
 from typing import TYPE_CHECKING
 
-from restorekit.benchmark.extra_metrics import Further
+from restorekit.benchmark.extra_metrics import ExtraMetric
 from restorekit.benchmark.intervals import Interval
 from restorekit.benchmark.records import Cost
 from restorekit.benchmark.scoring import HEADLINE
@@ -69,7 +69,7 @@ def gain(row: RowSummary, metric: str = HEADLINE) -> str:
     return f"{found.mean:+.2f}{bounds}"
 
 
-def measured(row: RowSummary, metric: Further) -> str:
+def measured(row: RowSummary, metric: ExtraMetric) -> str:
     """Return the mean of a further metric, and its difference from the input with its interval."""
     if metric.id not in row.means:
         return ABSENT
@@ -80,7 +80,7 @@ def measured(row: RowSummary, metric: Further) -> str:
     return f"{mean(row.means[metric.id], 4)} ({found.mean:+.4f}{bounds})"
 
 
-def _better(metric: Further) -> str:
+def _better(metric: ExtraMetric) -> str:
     return f"{metric.id} {'↑' if metric.higher_is_better else '↓'}"
 
 
@@ -100,7 +100,7 @@ def header(summary: Summary) -> list[str]:
     """Return the names of the columns of the full table."""
     scores = [f"PSNR / SSIM {p}" for p in summary.protocols]
     gains = [_GAIN, "worse than input"] if summary.paired else []
-    gains += [f"{_better(metric)} (difference [95 %])" for metric in summary.further]
+    gains += [f"{_better(metric)} (difference [95 %])" for metric in summary.extra]
     return ["model", *scores, *gains, "params", "MACs", "latency", "throughput", "peak memory", "weights"]
 
 
@@ -108,7 +108,7 @@ def cells(row: RowSummary, summary: Summary) -> list[str]:
     """Return the cells of one row of the full table; a row without scores says why in the last one."""
     scores = [quality(row, p) for p in summary.protocols]
     gains = [gain(row), percent(row.worse)] if summary.paired else []
-    gains += [measured(row, metric) for metric in summary.further]
+    gains += [measured(row, metric) for metric in summary.extra]
     return [row.title, *scores, *gains, *_costs(row.row.cost), _remark(row)]
 
 
@@ -117,7 +117,7 @@ def keys(row: RowSummary, summary: Summary) -> list[str | float | None]:
     cost = row.row.cost
     scores: list[str | float | None] = [_sortable(row.means.get(f"psnr-{p}")) for p in summary.protocols]
     gains = [_sortable(row.gains.get(HEADLINE)), row.worse] if summary.paired else []
-    gains += [_sortable(row.means.get(metric.id)) for metric in summary.further]
+    gains += [_sortable(row.means.get(metric.id)) for metric in summary.extra]
     names = ("parameters", "macs", "latency", "throughput", "memory")
     costs = [getattr(cost, name, None) for name in names]
     return [row.title, *scores, *gains, *costs, _remark(row)]
@@ -245,10 +245,10 @@ def _terminal_cells(row: RowSummary, summary: Summary, columns: int) -> list[str
     return [title, *scores, *gains, *costs]
 
 
-def further_lines(summary: Summary) -> list[str]:
+def extra_lines(summary: Summary) -> list[str]:
     """Return, for the terminal, what the further metrics measured: a line each, and one of every row below it."""
     lines = []
-    for metric in summary.further:
+    for metric in summary.extra:
         lines.append(f"{_better(metric)}, and its difference from the input [95 %]:")
         lines += [f"  {row.title}: {measured(row, metric)}" for row in summary.rows]
     return lines

@@ -16,7 +16,7 @@ IMAGES = 3
 
 def seen(summary: Summary, samples: Samples, images: ImageOf) -> Seen:
     """Return, for some images and each metric that shows what it sees, the picture of every row and the clean image."""
-    showing = [metric for metric in summary.further if metric.shows]
+    showing = [metric for metric in summary.extra if metric.shows]
     if not showing:
         return []
     names = chosen_images(summary.rows[0].row, IMAGES)

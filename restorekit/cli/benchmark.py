@@ -42,7 +42,7 @@ def show(report: Report, folder: Path | None, as_json: bool) -> None:
         console = Console(width=table.WIDE)
     console.print(table.terminal(report.summary, console.width))
     summary = report.summary
-    lines = (*summary.notes, *table.remarks(summary), *table.conditions(summary), *table.further_lines(summary))
+    lines = (*summary.notes, *table.remarks(summary), *table.conditions(summary), *table.extra_lines(summary))
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     if folder is not None:
@@ -117,11 +117,11 @@ def benchmark(
     The first row is the degraded input. A model without weights, or one that fails, is a row that says so;
     after a failure the exit code is 1. Interrupted, run the same command again: it goes on where it stopped.
     """
-    from restorekit.benchmark.extra_metrics import composed_protocols, further_metrics
+    from restorekit.benchmark.extra_metrics import chosen_metrics, composed_protocols
     from restorekit.benchmark.progress import Bar
     from restorekit.benchmark.runner import run
 
-    further = further_metrics(metrics, settings) + composed_protocols(protocols)
+    extra = chosen_metrics(metrics, settings) + composed_protocols(protocols)
     check_trackers(registry().manager, track)
     with Bar() as bar:
         report = run(
@@ -135,7 +135,7 @@ def benchmark(
             budget_steps=budget_steps,
             limit=limit,
             onnx=onnx,
-            metrics=further,
+            metrics=extra,
             fresh=not resume,
             progress=bar,
         )

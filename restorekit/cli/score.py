@@ -35,13 +35,13 @@ def score(
     Each file is matched to the image whose name it has or begins with. Images without a file are left out, of
     the degraded row too, and the label says how many were scored.
     """
-    from restorekit.benchmark.extra_metrics import composed_protocols, further_metrics
+    from restorekit.benchmark.extra_metrics import chosen_metrics, composed_protocols
     from restorekit.benchmark.foreign import score as score_folder
     from restorekit.benchmark.progress import Bar
 
-    further = further_metrics(metrics, settings) + composed_protocols(protocols)
+    extra = chosen_metrics(metrics, settings) + composed_protocols(protocols)
     with Bar() as bar:
-        report = score_folder(outputs, dataset, out, name=name, metrics=further, progress=bar)
+        report = score_folder(outputs, dataset, out, name=name, metrics=extra, progress=bar)
     show(report, out, as_json)
 
 
