@@ -18,7 +18,7 @@ from typing import Any
 from restorekit.benchmark.table import ABSENT, percent, seconds, si
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
-README = Path(__file__).resolve().parents[1] / "README.md"
+README = Path(__file__).resolve().parents[2] / "README.md"
 
 
 def number(value: float | str | None, digits: int, sign: str = "") -> str:

@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from restorekit.data.imageset import ImageSet
-from restorekit.pixels import luma
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,6 +33,8 @@ class Leak(NamedTuple):
 
 def grey(image: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Return the full-range BT.601 luma [H, W] in [0, 255] of an RGB uint8 image [H, W, 3]."""
+    from restorekit.pixels import luma
+
     red, green, blue = image.astype("float64").transpose(2, 0, 1)
     return luma(red, green, blue)
 

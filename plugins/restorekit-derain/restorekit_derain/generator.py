@@ -15,6 +15,7 @@ from restorekit.interface import Output, SizeRule
 
 _SHUFFLE = 2
 _COLOURS = 3
+_LEAST_WEIGHT = 1e-3  # of a pixel that is hidden: where all are, their mean is better than nothing
 
 
 class ResidualBlock(nn.Module):
@@ -81,12 +82,33 @@ def _initialise(layer: nn.Module, nonlinearity: Literal["relu", "linear"] = "rel
     nn.init.zeros_(layer.bias)
 
 
+def filled(image: Tensor, mask: Tensor, levels: int) -> Tensor:
+    """Fill what the mask hides from its surroundings, smoothly: push and pull (Gortler et al., SIGGRAPH 1996, 4.3).
+
+    image [B, 3, H, W], mask [B, 1, H, W] in [0, 1], height and width multiples of 2 ** levels -> like image. What is
+    masked by half or more is not looked at. Averages over 2, 4, ... 2 ** levels pixels fill the holes, the finer ones
+    where they saw enough.
+    """
+    weight = (1 - 2 * mask).clamp(min=_LEAST_WEIGHT)
+    seen = [(image * weight, weight)]
+    for _ in range(levels):
+        seen.append((F.avg_pool2d(seen[-1][0], 2), F.avg_pool2d(seen[-1][1], 2)))
+    total, weight = seen.pop()
+    known = total / weight
+    for total, weight in reversed(seen):
+        known = total + (1 - weight) * F.interpolate(known, scale_factor=2, mode="bilinear")
+    return known
+
+
 class Derain(nn.Module):
     """Find what rain has changed in an image, and take only that away.
 
     degraded [B, 3, H, W] in [0, 1], height and width multiples of 16 -> `Output` with image = degraded + mask *
-    correction, not clipped, and the extras ``mask`` [B, 1, H, W] in [0, 1], where the image was changed, and
-    ``mask_logits``, the same before the sigmoid. Where the mask is 0 the image comes back bit for bit.
+    ((1 - covered) * correction + covered * (behind - degraded)), not clipped, and the extras ``mask`` [B, 1, H, W] in
+    [0, 1], where the image was changed, and ``mask_logits``, the same before the sigmoid. `covered` in [0, 1] says
+    which of two ways fits: what shines through is corrected, and what is hidden is replaced by what may be `behind`
+    it, told as a difference from what the surroundings alone would give (`filled`). Where the mask is 0 the image
+    comes back bit for bit.
 
     A U-Net (Ronneberger et al. 2015) over the image at half resolution with 12 channels (pixel unshuffle, Shi et al.,
     CVPR 2016): full resolution with few channels leaves matrix units idle. Levels are halved by 2x2 convolutions and
@@ -118,7 +140,7 @@ class Derain(nn.Module):
         self.downs = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in steps)
         self.ups = nn.ModuleList(nn.Conv2d(coarse, 4 * fine, 1) for fine, coarse in steps)
         self.decoders = nn.ModuleList(level(index) for index in range(len(steps)))
-        self.tail = nn.Conv2d(widths[0], (_COLOURS + 1) * _SHUFFLE**2, 3, padding=1)
+        self.tail = nn.Conv2d(widths[0], (2 * _COLOURS + 2) * _SHUFFLE**2, 3, padding=1)
         for layer in (self.head, *self.downs, *self.ups):
             _initialise(layer, "linear")
         _initialise(self.tail, "linear", gain=0.05)
@@ -135,9 +157,11 @@ class Derain(nn.Module):
         for up, decoder, skip in reversed(list(levels)):
             features = decoder(F.pixel_shuffle(up(features), 2) + skip)
         found = F.pixel_shuffle(self.tail(features), _SHUFFLE).float()
-        correction, logits = found[:, :_COLOURS], found[:, _COLOURS:]
+        correction, logits, behind, covered = torch.split(found, [_COLOURS, 1, _COLOURS, 1], dim=1)
         mask = torch.sigmoid(logits)
-        return Output(degraded + mask * correction, {"mask": mask, "mask_logits": logits})
+        behind = behind + filled(degraded, mask.detach(), levels=len(skips) + 1)
+        change = torch.lerp(correction, behind - degraded, torch.sigmoid(covered))
+        return Output(degraded + mask * change, {"mask": mask, "mask_logits": logits})
 
 
 def _check(widths: Sequence[int], blocks: Sequence[int], block: str) -> None:

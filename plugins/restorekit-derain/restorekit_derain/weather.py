@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from kornia.geometry.transform import rotate
 from torch import Tensor
 
 from restorekit.data.sets import resolve
@@ -111,8 +112,9 @@ class Weather:
         draw = np.random.default_rng((_RAIN, key))
         degraded = clean
         for _ in range(1 if draw.random() < 0.75 else 2):
-            crop = Layer(*_cut(tuple(self._chosen(draw).planes()), clean, draw, 0.7, 1.4))
-            degraded = laid_over(degraded, crop, draw.uniform(0.5, 1.1), draw.uniform())
+            chosen = self._chosen(draw)
+            crop = Layer(*_cut(tuple(chosen.planes()), clean, draw, 0.5, 1.7, turned=10.0, least=chosen.through))
+            degraded = laid_over(degraded, crop, draw.uniform(0.5, 1.1), draw.uniform(), draw.uniform(size=3).tolist())
         return degraded
 
     def _drops(self, clean: Tensor, key: int) -> Tensor:
@@ -151,18 +153,34 @@ def _toned(photo: Tensor, draw: Draw) -> Tensor:
     return photo
 
 
-def _cut(planes: tuple[Tensor, ...], like: Tensor, draw: Draw, low: float, high: float) -> list[Tensor]:
-    """Cut one window out of all planes, mirrored or not, as large as `like` shown at a scale in [low, high]."""
+def _cut(
+    planes: tuple[Tensor, ...],
+    like: Tensor,
+    draw: Draw,
+    low: float,
+    high: float,
+    turned: float = 0.0,
+    least: Tensor | None = None,
+) -> list[Tensor]:
+    """Cut one window out of all planes, as large as `like` shown at a scale in [low, high].
+
+    Mirrored or not, and turned by an angle whose standard deviation is `turned` degrees. With `least`, a plane too, it
+    is more often than not the one of three windows in which that plane is least: most windows of a pair hold few drops.
+    """
     height, width = planes[0].shape[-2:]
     side_y, side_x = like.shape[-2:]
     scale = min(math.exp(draw.uniform(math.log(low), math.log(high))), height / side_y, width / side_x)
     tall, wide = max(1, int(side_y * scale)), max(1, int(side_x * scale))
-    top, left = int(draw.integers(height - tall + 1)), int(draw.integers(width - wide + 1))
-    mirrored = draw.random() < 0.5
+    places = draw.integers((height - tall + 1, width - wide + 1), size=(3, 2)).tolist()
+    if least is not None and draw.random() < 0.7:
+        places.sort(key=lambda place: float(least[..., place[0] : place[0] + tall, place[1] : place[1] + wide].mean()))
+    top, left = places[0]
+    mirrored, angle = draw.random() < 0.5, turned * draw.standard_normal()
 
     def window(plane: Tensor) -> Tensor:
         part = plane[..., top : top + tall, left : left + wide].to(like)
         part = part.flip(-1) if mirrored else part
-        return F.interpolate(part[None], (side_y, side_x), mode="bilinear", antialias=scale > 1)[0]
+        part = F.interpolate(part[None], (side_y, side_x), mode="bilinear", antialias=scale > 1)
+        return (rotate(part, torch.tensor([angle]).to(like), padding_mode="reflection") if turned else part)[0]
 
     return [window(plane) for plane in planes]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
-from restorekit_derain.generator import Derain, ResidualBlock
+from restorekit_derain.generator import Derain, ResidualBlock, filled
 from restorekit_derain.layers import laid_over, measured
 from restorekit_derain.losses import ChangeMask
-from restorekit_derain.weather import Weather
+from restorekit_derain.weather import Weather, _cut
 
 from restorekit.errors import DataError, RecipeError, TrainingError
 from restorekit.interface import Batch, LossInput, Output
@@ -26,7 +27,7 @@ def scene(seed=0, height=96, width=120):
 
 
 def test_the_full_network_has_the_size_that_is_documented():
-    assert sum(p.numel() for p in Derain().parameters()) == 6_439_536
+    assert sum(p.numel() for p in Derain().parameters()) == 6_444_160
     assert Derain().size_rule.multiple == 16
 
 
@@ -43,11 +44,39 @@ def test_where_the_mask_is_zero_the_image_comes_back_bit_for_bit(block):
     network = small(block=block)
     torch.nn.init.normal_(network.tail.weight)
     with torch.no_grad():
-        network.tail.bias[12:] = -1e4
+        network.tail.bias[12:16] = -1e4
     image = torch.rand(2, 3, 16, 20)
     output = network(image)
     assert torch.equal(output.image, image)
     assert output.extras["mask"].shape == (2, 1, 16, 20)
+
+
+@pytest.mark.parametrize("hidden", [True, False])
+def test_what_is_hidden_is_replaced_and_what_shines_through_is_corrected(hidden):
+    network = small()
+    torch.nn.init.zeros_(network.tail.weight)
+    with torch.no_grad():  # channels after the shuffle: correction 3, mask 1, behind 3, covered 1
+        network.tail.bias[:12], network.tail.bias[12:16], network.tail.bias[16:28] = 0.1, 1e4, 0.25
+        network.tail.bias[28:] = 1e4 if hidden else -1e4
+    image = torch.rand(1, 3, 16, 20)
+    around = filled(image, torch.ones(1, 1, 16, 20), levels=2)
+    torch.testing.assert_close(network(image).image, around + 0.25 if hidden else image + 0.1)
+
+
+def test_what_is_masked_is_filled_from_around_it_and_the_rest_is_kept():
+    slope = torch.linspace(0.2, 0.8, 64).expand(1, 3, 64, 64)
+    mask = torch.zeros(1, 1, 64, 64)
+    mask[..., 24:34, 24:34] = 0.9
+    spoiled = torch.where(mask > 0, 1.0, slope)
+    found = filled(spoiled, mask, levels=4)
+    assert torch.equal(found[..., :24], slope[..., :24])
+    assert (found - slope).abs().max() < 0.05
+
+
+def test_a_wholly_masked_image_is_filled_with_its_mean():
+    image = torch.rand(1, 3, 16, 16)
+    found = filled(image, torch.ones(1, 1, 16, 16), levels=4)
+    torch.testing.assert_close(found, image.mean((2, 3), keepdim=True).expand_as(image), atol=2e-3, rtol=0)
 
 
 def test_the_reach_is_bounded_without_channel_attention():
@@ -135,6 +164,20 @@ def test_each_kind_of_sample_is_what_it_says(pairs, kind):
     assert degraded.max() <= 1
     assert torch.equal(degraded, clean) == (kind == "clean")
     assert torch.equal(clean, photos) == (kind != "pair")
+
+
+def test_windows_of_measured_drops_are_sought_where_there_are_drops():
+    through = torch.ones(1, 192, 256)
+    through[:, 90:130, 40:80] = 0.2
+    like = torch.ones(3, 48, 48)
+
+    def light(**settings):
+        draws = (np.random.default_rng(seed) for seed in range(100))
+        return torch.stack([_cut((through,), like, draw, 0.5, 1.7, **settings)[0].mean() for draw in draws])
+
+    anywhere, sought = light(), light(least=through)
+    assert (sought <= anywhere + 1e-6).all()
+    assert (sought < 0.95).float().mean() > 1.5 * (anywhere < 0.95).float().mean()
 
 
 def test_a_sample_depends_on_its_key_alone(pairs):
