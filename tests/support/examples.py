@@ -180,7 +180,7 @@ class Stage:
         """Weights go to a hub that runs on this machine."""
         stand_ins.provide(self.folder, words)
         with running_hub() as hub:
-            self._process(sys.executable, "-m", "restorekit", *words, **hub.environment)
+            self._process(sys.executable, "-m", "restorekit", *words, cwd=self.folder, **hub.environment)
             assert hub.files
 
     def _parse(self, words: list[str]) -> None:
