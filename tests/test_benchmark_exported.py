@@ -17,7 +17,7 @@ from restorekit.cli.benchmark import command
 from restorekit.devices import pick_device, pick_precision
 from restorekit.errors import RestorekitError
 from restorekit.export import write
-from restorekit.restoring.restorer import RestorerInfo
+from restorekit.restoring.settings import RestorerInfo
 
 for package in ("onnx", "onnxscript", "onnxruntime"):
     pytest.importorskip(package, reason="exporting needs the extra restorekit[onnx]")

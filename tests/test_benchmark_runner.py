@@ -21,7 +21,8 @@ from restorekit.benchmark.loading import NoWeightsError
 from restorekit.data.leaks import perceptual_hash
 from restorekit.errors import DataError, RestorekitError, UnknownNameError, WeightsError
 from restorekit.interface import SizeRule
-from restorekit.restoring.restorer import AdaptiveRestorer, Restorer, RestorerInfo
+from restorekit.restoring.restorer import AdaptiveRestorer, Restorer
+from restorekit.restoring.settings import RestorerInfo
 
 COUNT = 6
 PLUGIN = SimpleNamespace(name="fake", distribution="restorekit-fake", version="1.0")
@@ -115,7 +116,7 @@ def _adaptive(settings):
         assert (budget.seconds, budget.steps) == (None, 3)
         return Brighten(0.1)
 
-    from restorekit.restoring.restorer import Budget
+    from restorekit.restoring.settings import Budget
 
     info = RestorerInfo("a", "rain-streak", "", "", "recipe2", adaptive=True)
     budget = Budget(steps=settings.budget_steps, seconds=settings.seconds)

@@ -28,11 +28,6 @@ PAGES = sorted(
 ELSEWHERE = {
     "docs/plugins/examples.md": "test_plugin_examples.py runs it, and lets the models of the page learn something",
     "docs/performance.md": "scripts that take from minutes to days, and a line of the page on benchmarks",
-    **dict.fromkeys(
-        ("docs/guide/restore.md", *(f"docs/plugins/{name}.md" for name in ("publishing", "weights"))),
-        "commands, options and files are checked; test_weights_journey.py and test_scaffold.py go the author's way",
-    ),
-    "docs/guide/train.md": "twenty trainings take too long together; test_docs.py checks commands, options and settings",
 }
 RUN = [page for page in PAGES if page.relative_to(REPOSITORY).as_posix() not in ELSEWHERE]
 CLIENT = "gradio_client"  # an example that uses it needs the running page; tests of the page run it

@@ -14,7 +14,7 @@ from restorekit.errors import RestorekitError, WeightsError
 from restorekit.export import export_onnx, precision, write
 from restorekit.interface import Output
 from restorekit.plugin.registry import registry
-from restorekit.restoring.restorer import RestorerInfo
+from restorekit.restoring.settings import RestorerInfo
 from restorekit.runtime.network import OnnxNetwork
 
 for package in ("onnx", "onnxscript", "onnxruntime"):

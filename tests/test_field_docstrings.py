@@ -14,7 +14,7 @@ from restorekit.engine import Options, RunResult
 from restorekit.interface import Batch, Judgement, LossInput, Output, SizeRule
 from restorekit.plugin.entry import Entry
 from restorekit.recipe import Recipe, parts
-from restorekit.restoring.restorer import Budget, RestorerInfo
+from restorekit.restoring.settings import Budget, RestorerInfo
 from restorekit.restoring.video.options import VideoOptions
 from restorekit.serve.limits import Limits
 

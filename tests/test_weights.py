@@ -33,7 +33,8 @@ from restorekit.recipe import apply_overrides
 from restorekit.recipe.check import model_recipe
 from restorekit.recipe.toml import read_recipe_file
 from restorekit.restoring.load import load
-from restorekit.restoring.restorer import AdaptiveRestorer, Budget, Restorer
+from restorekit.restoring.restorer import AdaptiveRestorer, Restorer
+from restorekit.restoring.settings import Budget
 from restorekit.weights import default_model, find_weights, weights_state
 from restorekit.weights.files import load_weights, recipe_of, save_weights, start_from
 from restorekit.weights.find import shipped_weights

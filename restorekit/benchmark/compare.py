@@ -16,7 +16,7 @@ from restorekit.benchmark.runner import DEGRADED
 from restorekit.benchmark.scoring import HEADLINE
 from restorekit.benchmark.store import OUTPUTS, RESULTS
 from restorekit.errors import DataError, UnknownNameError, closest
-from restorekit.files import write_text
+from restorekit.files import explained, write_text
 from restorekit.jsonfile import json_lines
 from restorekit.pages import shown
 from restorekit.version import __version__
@@ -258,10 +258,8 @@ def write(comparison: Comparison, folder: Path) -> None:
 
     if (folder / RESULTS).exists():
         raise DataError(f"{folder} holds the results of a benchmark; choose another folder with -o")
-    try:
+    with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
         content = json.dumps(comparison.values(), indent=1, allow_nan=False) + "\n"
         for name, whole in (("comparison.json", content), ("index.html", page(comparison))):
             write_text(folder / name, shown(whole))
-    except OSError as error:
-        raise DataError(f"{folder} cannot be written: {error}; choose another folder with -o") from error

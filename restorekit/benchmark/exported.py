@@ -35,7 +35,7 @@ def exported_name(model: str) -> str:
 def reason_against(plain: Row) -> str:
     """Return why the model of a row cannot be exported; an empty string when it can."""
     from restorekit.export import why_not
-    from restorekit.restoring.restorer import RestorerInfo
+    from restorekit.restoring.settings import RestorerInfo
 
     facts = plain.facts
     return why_not(RestorerInfo(facts.model, adaptive=facts.adaptive, learns=bool(facts.budget)))

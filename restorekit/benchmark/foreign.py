@@ -21,7 +21,7 @@ from restorekit.benchmark.store import RESULTS
 from restorekit.data.checked import checked, in_words
 from restorekit.data.sets import resolve
 from restorekit.errors import DataError, ImageError
-from restorekit.files import write_text
+from restorekit.files import explained, write_text
 
 
 def score(
@@ -96,7 +96,5 @@ def _rows(samples: Samples, files: dict[str, Path], title: str, progress: Progre
 def _write_lines(path: Path, samples: Samples, rows: list[Row]) -> None:
     shared = {"type": "image", "dataset": samples.label, "fingerprint": samples.fingerprint}
     lines = [json.dumps({**shared, **as_values(record)}) for row in rows for record in row.images]
-    try:
+    with explained(path):
         write_text(path, "\n".join(lines) + "\n")
-    except OSError as error:
-        raise DataError(f"{path} cannot be written: {error}; choose another folder with -o") from error

@@ -22,7 +22,7 @@ def load_model(component: Component, name: str, settings: Settings) -> BaseResto
     Raises `NoWeightsError` when there are none, and whatever loading raises otherwise.
     """
     from restorekit.restoring.load import load
-    from restorekit.restoring.restorer import Budget
+    from restorekit.restoring.settings import Budget
     from restorekit.weights.find import weights_state
 
     given = settings.weights.get(component.id)

@@ -29,7 +29,7 @@ def chosen_restorer(
     """
     import restorekit
     from restorekit.restoring.memory import keep_freed_memory
-    from restorekit.restoring.restorer import Budget
+    from restorekit.restoring.settings import Budget
 
     keep_freed_memory()
     exported = bool(model) and str(model).lower().endswith(EXPORTED)

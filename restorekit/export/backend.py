@@ -11,7 +11,8 @@ from torch import Tensor
 from restorekit.errors import RestorekitError
 from restorekit.interface import SizeRule
 from restorekit.restoring.blending import check_strength
-from restorekit.restoring.restorer import BaseRestorer, Network, RestorerInfo, Run, TileSettings
+from restorekit.restoring.restorer import BaseRestorer, Network, Run
+from restorekit.restoring.settings import RestorerInfo, TileSettings
 from restorekit.runtime.network import OnnxNetwork
 from restorekit.weights.manifest import file_sha256
 

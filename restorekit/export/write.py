@@ -22,7 +22,8 @@ from restorekit.interface import Output, SizeRule
 from restorekit.plugin.registry import registry
 from restorekit.restoring.load import load
 from restorekit.restoring.memory import bytes_per_pixel
-from restorekit.restoring.restorer import BaseRestorer, Restorer, RestorerInfo
+from restorekit.restoring.restorer import BaseRestorer, Restorer
+from restorekit.restoring.settings import RestorerInfo
 from restorekit.restoring.spans import FARTHEST
 from restorekit.restoring.tiling import receptive_field
 from restorekit.restoring.whole import WholeImage

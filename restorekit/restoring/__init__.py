@@ -3,7 +3,8 @@
 from restorekit.padding import pad_to_rule
 from restorekit.restoring.folders import FileOptions, Report, restore_paths, run_jobs
 from restorekit.restoring.planning import Job, plan_jobs
-from restorekit.restoring.restorer import AdaptiveRestorer, BaseRestorer, Budget, Restorer, RestorerInfo
+from restorekit.restoring.restorer import AdaptiveRestorer, BaseRestorer, Restorer
+from restorekit.restoring.settings import Budget, RestorerInfo
 from restorekit.restoring.tiling import receptive_field, run_tiled
 
 __all__ = [

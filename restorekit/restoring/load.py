@@ -18,15 +18,8 @@ from restorekit.plugin.registry import Component, registry
 from restorekit.recipe import Recipe
 from restorekit.recipe.check import model_recipe
 from restorekit.restoring.blending import Blended, blend, check_strength
-from restorekit.restoring.restorer import (
-    AdaptiveRestorer,
-    BaseRestorer,
-    Budget,
-    Restorer,
-    RestorerInfo,
-    Tile,
-    TileSettings,
-)
+from restorekit.restoring.restorer import AdaptiveRestorer, BaseRestorer, Restorer
+from restorekit.restoring.settings import Budget, RestorerInfo, Tile, TileSettings
 from restorekit.weights import WeightsFile, find_weights, weights_state
 from restorekit.weights.files import load_weights, recipe_of
 from restorekit.weights.foreign import convert_foreign, is_foreign, read_foreign

@@ -6,9 +6,8 @@ import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypedDict, TypeVar, Unpack, overload
+from typing import TypeVar, Unpack, overload
 from weakref import WeakKeyDictionary
 
 import torch
@@ -23,6 +22,7 @@ from restorekit.outofmemory import is_out_of_memory
 from restorekit.padding import pad_to_rule
 from restorekit.restoring.kinds import check_image, take_apart
 from restorekit.restoring.memory import bytes_per_pixel, memory_budget
+from restorekit.restoring.settings import Budget, RestorerInfo, RestorerSettings, Tile
 from restorekit.restoring.spans import Tiling, padded_tile, tile_for, tiling_of
 from restorekit.restoring.strips import LARGE, Planes, restore_strips, tiles_of
 from restorekit.restoring.tiling import receptive_field, run_tiled
@@ -32,7 +32,6 @@ from restorekit.weights.digest import state_digest
 _Kind = TypeVar("_Kind")
 Run = Callable[[Tensor], Tensor]
 Network = Callable[[Tensor], Output | Tensor]
-Tile = int | Literal["auto"]
 _SMALLEST_TILE = 64
 # Large pictures are restored within so many bytes; so many are for the strips themselves, and tiles get at least so
 # many.
@@ -46,67 +45,6 @@ _LEAST_PER_PIXEL = 300.0
 # Of the estimate by `bytes_per_pixel`, tiles in float32 took up to 1.2 (attngan in bf16: 0.71, remaen 0.52).
 _FP32_NEEDS = 1.3
 _needs: WeakKeyDictionary[Network, dict[Precision, tuple[float, float]]] = WeakKeyDictionary()
-
-
-@dataclass(frozen=True)
-class RestorerInfo:
-    """Where a restorer comes from, for tables and messages."""
-
-    model: str = ""
-    """The model's name."""
-    task: str = ""
-    """What it is for."""
-    weights: str = ""
-    """What the weights are and where from."""
-    width: str = ""
-    """The network's width, when that is a setting."""
-    recipe_digest: str = ""
-    """Identifies the recipe."""
-    adaptive: bool = False
-    """Whether it looks at each image anew before it restores it."""
-    learns: bool = True
-    """Whether an adaptive one trains a network on the image."""
-    strength: float = 1.0
-    """How much of the result is blended with the input, 0 to 1."""
-    seen: tuple[int, ...] = ()
-    """Perceptual hashes of the real photographs that the weights were trained on."""
-
-
-class TileSettings(TypedDict, total=False):
-    """How any restorer goes over an image: see `BaseRestorer`."""
-
-    tile: Tile
-    flips: bool
-
-
-class RestorerSettings(TileSettings, total=False):
-    """The settings of any restorer: see `BaseRestorer`."""
-
-    device: str | torch.device
-    precision: str
-    info: RestorerInfo | None
-
-
-@dataclass(frozen=True)
-class Budget:
-    """How long an adaptive model may learn one image, whichever ends first.
-
-    Raises `RestorekitError` for values that are not positive.
-    """
-
-    steps: int | None = None
-    """At most so many steps; None leaves the choice to the model."""
-    seconds: float | None = None
-    """At most so many seconds; None for no limit."""
-
-    def __post_init__(self) -> None:
-        for name, value in (("steps", self.steps), ("seconds", self.seconds)):
-            if value is not None and not value > 0:
-                raise RestorekitError(f"budget: {name} is {value}; give a positive number, or none for no limit")
-
-    def __bool__(self) -> bool:
-        """Whether it limits anything."""
-        return self.steps is not None or self.seconds is not None
 
 
 class BaseRestorer(ABC):

@@ -23,6 +23,7 @@ from hub import running_hub
 from packaging.requirements import Requirement
 
 from restorekit.cli.main import cli
+from restorekit.engine.run.profiling import FIRST, STEPS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -167,8 +168,8 @@ class Stage:
             return self._parse(words)
         if words[:2] == ["weights", "push"]:
             return self._pushed(words)
-        apart = self.packages or words[0] == "export"  # the exporter's own warnings are not for this process
         stand_ins.provide(self.folder, words)
+        apart = self.packages or words[0] == "export"  # the exporter's own warnings are not for this process
         words = _cheaper(words)
         stand_ins.clear_output(self.folder, words)
         shown = self._process(sys.executable, "-m", "restorekit", *words) if apart else _invoke(words)
@@ -231,7 +232,8 @@ def _cheaper(words: list[str]) -> list[str]:
         narrow = NARROW.get(words[1], ())
         settings = [*narrow, "data.crop=64", "data.resize=0", "data.batch=2", *(f"generator={n}" for n in named)]
         less = [part for setting in settings for part in ("--set", setting)]
-        stop = [] if {"--check", "--profile"} & {*words} else ["--max-steps", "1"]
+        steps = FIRST + STEPS if "--profile" in words else 1  # a trace needs its steps, a check takes its own
+        stop = [] if "--check" in words else ["--max-steps", str(steps)]
         return [
             *words[:2],
             *less,

@@ -251,10 +251,12 @@ def _add_set(folder: Path, name: str) -> None:
 
 
 def clear_output(folder: Path, words: list[str]) -> None:
-    """Remove the run that an earlier example of the page has trained with another recipe."""
+    """Remove what is in the way: the run of an earlier example with another recipe, weights that had a stand-in."""
     if words[0] == "train":
         named = [words[i + 1] for i, word in enumerate(words) if word in ("-o", "--output")]
         shutil.rmtree(folder / (named[-1] if named else f"runs/{words[1]}"), ignore_errors=True)
+    if words[:2] == ["weights", "import"]:
+        (folder / "own-weights" / f"{words[2]}.safetensors").unlink(missing_ok=True)
 
 
 def environment(folder: Path, packages: Path | None) -> dict[str, str]:

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from restorekit.contracts import restored
 from restorekit.engine.step.task import Networks, RecipeTask
-from restorekit.errors import RecipeError
-from restorekit.interface import Batch, LossInput, Output
+from restorekit.errors import RecipeError, TrainingError
+from restorekit.interface import Batch, Output
 from restorekit.plugin.registry import registry
 from restorekit.recipe import Recipe
 from restorekit_attngan.generator import AttentiveGenerator
@@ -44,8 +44,10 @@ class Stage(RecipeTask):
         """Run the part that is trained alone: the recurrent network, or the autoencoder on the true mask."""
         if self.part == "attention":
             output = networks["generator"](batch.degraded, restoring=False)
+        elif batch.mask is None:
+            raise TrainingError("procedure attngan-stage needs masks, and there are none; set prior=mask-from-pair")
         else:
-            output = networks["generator"](batch.degraded, LossInput(batch, Output(batch.degraded)).mask)
+            output = networks["generator"](batch.degraded, batch.mask)
         return restored(output, batch.degraded, "the generator").float()
 
 

@@ -62,16 +62,14 @@ def measured(degraded_CHW: Tensor, clean_CHW: Tensor) -> Layer:
 
 
 def laid_over(
-    clean_CHW: Tensor, layer: Layer, strength: float, adapting: float, tints: Sequence[float] = (0.5, 0.5, 0.5)
+    clean_CHW: Tensor, layer: Layer, strength: float, adapting: float, tint: Sequence[float] = (1.0, 1.0, 1.0)
 ) -> Tensor:
     """Lay the drops of `layer` over another scene of the same size; the result is in [0, 1].
 
     `strength`: 1 as measured, less for fainter drops. `adapting`: 0 leaves the light that the drops add as it was, 1
-    makes it as much brighter or darker as the new scene is. `tints`: three numbers in [0, 1] for red, green and blue,
-    which make that light up to 15 % weaker or stronger.
+    makes it as much brighter or darker as the new scene is. `tint`: factors of that light's red, green and blue.
     """
     around = blurred(clean_CHW, 15.0).mean(0, keepdim=True)
     relative = (around + 0.05) / (layer.scene.mean(0, keepdim=True) + 0.05)
-    tint = 0.85 + 0.3 * torch.as_tensor(tints).to(clean_CHW).view(3, 1, 1)
-    light = layer.added * tint * relative.clamp(0.4, 1.8) ** adapting
+    light = layer.added * torch.as_tensor(tint).to(clean_CHW).view(3, 1, 1) * relative.clamp(0.4, 1.8) ** adapting
     return (clean_CHW * (1 - strength * (1 - layer.through)) + strength * light).clamp(0, 1)

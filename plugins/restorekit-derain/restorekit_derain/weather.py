@@ -114,7 +114,8 @@ class Weather:
         for _ in range(1 if draw.random() < 0.75 else 2):
             chosen = self._chosen(draw)
             crop = Layer(*_cut(tuple(chosen.planes()), clean, draw, 0.5, 1.7, turned=10.0, least=chosen.through))
-            degraded = laid_over(degraded, crop, draw.uniform(0.5, 1.1), draw.uniform(), draw.uniform(size=3).tolist())
+            strength, adapting, tint = draw.uniform(0.5, 1.1), draw.uniform(), draw.uniform(0.85, 1.15, size=3)
+            degraded = laid_over(degraded, crop, strength, adapting, tint.tolist())
         return degraded
 
     def _drops(self, clean: Tensor, key: int) -> Tensor:

@@ -137,6 +137,14 @@ def test_measured_drops_lie_over_another_scene_as_they_would_in_front_of_it():
     assert torch.equal(over[:, :15, :25], other[:, :15, :25])
 
 
+def test_a_tint_colours_the_light_of_the_drops_and_nothing_else():
+    clean = scene()
+    layer = measured(spotted(clean), clean)
+    plain, red = (laid_over(clean, layer, 1.0, 0.0, tint) for tint in ((1.0, 1.0, 1.0), (0.5, 1.0, 1.0)))
+    torch.testing.assert_close((plain - red)[0], 0.5 * layer.added[0])
+    assert torch.equal(plain[1:], red[1:])
+
+
 @pytest.fixture
 def pairs(tmp_path) -> Path:
     for index in range(2):
