@@ -45,6 +45,18 @@ def hear_termination() -> None:
     threading.Thread(target=_watch, args=(heard,), name="restorekit-termination", daemon=True).start()
 
 
+def pass_on(code: int) -> None:
+    """End the program by the signal that an inner run has answered with the exit code `code`; 0 is none.
+
+    Training notes a signal and ends in order. Whoever trains on the way to something else would go on as if nobody had
+    asked for the end, so the signal is sent once more, to whatever the program does with it.
+    """
+    if not code:
+        return
+    signal.raise_signal(code - 128)
+    raise KeyboardInterrupt if code == 128 + signal.SIGINT else Terminated  # the host takes no notice of signals
+
+
 def _raise(number: int, frame: FrameType | None) -> None:
     signal.signal(number, _ignore)  # a second one must not disturb the cleaning up
     raise Terminated

@@ -23,7 +23,7 @@ from restorekit.termination import Terminated
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGTERM")
 
-# The function that a loop calls sends its own process the signal, once, and then takes ten minutes.
+# The function that a loop calls sends its own process the signal, at its second call, and then takes ten minutes.
 PROGRAM = """
 import importlib, os, signal, sys, time
 module, name, number, stall, *sys.argv[1:] = sys.argv[1:]
@@ -34,7 +34,7 @@ for part in path:
 original, calls = getattr(owner, last), []
 def halting(*args, **settings):
     calls.append(1)
-    if len(calls) == 2:
+    if len(calls) == int(os.environ.get("CALLS", 2)):
         os.kill(os.getpid(), int(number))
         exec(stall)
     return original(*args, **settings)
@@ -65,12 +65,12 @@ def work(tmp_path):
     return tmp_path
 
 
-def run(work, where, arguments, number=signal.SIGTERM, stall=WAITS):
+def run(work, where, arguments, number=signal.SIGTERM, stall=WAITS, **more):
     """Return the ended process; it is given five minutes, starting included, on a busy machine."""
     module, _, name = where.partition(":")
     environment = {
         **os.environ, "OMP_NUM_THREADS": "1", "RESTOREKIT_DATA": str(work / "data"),
-        "RESTOREKIT_CACHE": str(work / "cache"), "TMPDIR": str(work / "tmp"),
+        "RESTOREKIT_CACHE": str(work / "cache"), "TMPDIR": str(work / "tmp"), **more,
     }  # fmt: skip
     (work / "tmp").mkdir(exist_ok=True)
     return subprocess.run(
@@ -82,7 +82,8 @@ def run(work, where, arguments, number=signal.SIGTERM, stall=WAITS):
 def unfinished(work):
     """Return what no command may leave."""
     names = [str(path.relative_to(work)) for path in work.rglob("*")]
-    return [name for name in names if ".part" in name or ".incoming" in name or name.startswith("tmp/restorekit")]
+    kinds = (".part", ".incoming", "tmp/restorekit", "tmp/tmp")
+    return [name for name in names if any(kind in name for kind in kinds)]
 
 
 LOOPS = {
@@ -100,13 +101,20 @@ LOOPS = {
     "export": ("restorekit.export.write:OnnxNetwork.__call__", ["export", "derain", "-o", "derain.onnx"]),
     "train-check": ("restorekit.engine.step.engine:Engine.step",
                     ["train", "derain", "--data", "pairs", "--val", "none", "--check", "--set=data.crop=32"]),
+    "plugins-check": ("restorekit.testing.model_checks:runnable_recipe", ["plugins", "check", "derain", "derain"]),
+    "plugins-check-training": ("restorekit.engine.step.engine:Engine.step",
+                               ["plugins", "check", "derain", "derain", "--only", "few-steps-lower-the-loss",
+                                "--only", "resumes-exactly"]),
+    "plugins-check-saving": ("restorekit.engine.run.trainer:Trainer._save",
+                             ["plugins", "check", "derain", "derain", "--only", "resumes-exactly"]),
 }  # fmt: skip
+TRAINS = ("train-check", "plugins-check-training", "plugins-check-saving")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", LOOPS)
 def test_sigterm_ends_every_loop_and_leaves_nothing_half_done(work, command):
-    ended = run(work, *LOOPS[command], stall=SOON if command == "train-check" else WAITS)
+    ended = run(work, *LOOPS[command], stall=SOON if command in TRAINS else WAITS)
     assert ended.returncode == 143, ended.stderr
     assert ended.stderr.rstrip().splitlines()[-1].strip() == "Terminated."
     assert "Traceback" not in ended.stderr
@@ -125,6 +133,39 @@ def test_ctrl_c_in_restore_is_130_and_keeps_what_is_finished(work):
         cwd=work, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert again.stdout.strip() == "3 restored, 1 skipped, 0 failed"
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_a_training_within_a_check_ends_the_command(work):
+    ended = run(work, *LOOPS["plugins-check-training"], number=signal.SIGINT, stall=SOON)
+    assert ended.returncode == 130, ended.stderr
+    assert ended.stderr.rstrip().splitlines()[-1].strip() == "Interrupted."
+    assert not unfinished(work)
+
+
+@pytest.mark.slow
+def test_sigterm_in_a_clip_keeps_finished_pieces_and_the_next_call_goes_on(work):
+    av = pytest.importorskip("av", reason="PyAV, the extra restorekit[video], is not installed")
+    with av.open(str(work / "clip.mp4"), "w") as sink:
+        stream = sink.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for grey in range(70):
+            pixels = np.full((48, 64, 3), 60 + grey, np.uint8)
+            sink.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        sink.mux(stream.encode())
+    command = ["restore", "clip.mp4", "-m", "pix2pix", "-o", "out"]
+    ended = run(work, "restorekit.restoring.restorer:BaseRestorer.restore", command, CALLS="65")
+    assert ended.returncode == 143, ended.stderr
+    assert ended.stderr.rstrip().splitlines()[-1].strip() == "Terminated."
+    assert "Traceback" not in ended.stderr
+    assert not unfinished(work)
+    (pieces,) = (work / "out").iterdir()  # and no clip that could be taken for the whole
+    assert [path.name for path in pieces.glob("*.nut")] == ["000000.nut"]
+    again = run(work, "restorekit.restoring.restorer:BaseRestorer.restore", command, CALLS="0")
+    assert again.returncode == 0, again.stderr
+    assert [path.name for path in (work / "out").iterdir()] == ["clip.mp4"]
+    with av.open(str(work / "out" / "clip.mp4")) as source:
+        assert sum(1 for _ in source.decode(video=0)) == 70
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from restorekit.pixels import to_pixels
 from restorekit.plugin.registry import registry
 from restorekit.recipe import Recipe
 from restorekit.recipe.model import merged
+from restorekit.termination import pass_on
 from restorekit.testing.check import PLACE, CheckSkippedError, Subject, for_kinds, require
 from restorekit.testing.model_checks import runnable_recipe
 from restorekit.testing.samples import batch
@@ -68,11 +69,9 @@ def _small(recipe: Recipe, changes: Mapping[str, object]) -> tuple[Recipe, int]:
 
 
 def _train(recipe: Recipe, pairs: ImageSet, run: Path, last: int, on_step: OnStep | None = None) -> None:
-    """Train up to step `last`. A signal ends a run early and in order; here it must end the checks."""
+    """Train up to step `last`. A signal ends a run early and in order; here it ends the checks too."""
     options = Options(device=PLACE.get(), compile="off", max_steps=last, log_every=1)
-    result = train(recipe, pairs, run, options=options, on_step=on_step)
-    if result.exit_code:
-        raise KeyboardInterrupt
+    pass_on(train(recipe, pairs, run, options=options, on_step=on_step).exit_code)
 
 
 def _weights(run: Path) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
+from restorekit.termination import Terminated
 from restorekit.testing.check import Check, CheckFailedError, CheckSkippedError
 from restorekit.testing.select import Settings, checks_for_plugin, chosen_checks, expected_failures
 
@@ -108,6 +109,8 @@ def _run(check: Check, reason: str) -> Result:
         outcome, message = "skipped", str(error)
     except CheckFailedError as error:
         outcome, message = "failed", str(error)
+    except Terminated:
+        raise
     except SystemExit as error:
         outcome, trace = "failed", traceback.format_exc()
         message = f"it ends the whole program (SystemExit: {error}); raise an error, and leave exiting to restorekit"

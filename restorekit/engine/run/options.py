@@ -49,7 +49,7 @@ class RunResult:
     completed: bool
     """Whether all steps were done, or it was interrupted."""
     exit_code: int = 0
-    """Of the command: 0 unless something is wrong."""
+    """Of the command: 0, or 128 + the number of the signal that came."""
     best: dict[str, float] = field(default_factory=dict)
     """The best value of each validation metric."""
     bad_images: dict[str, str] = field(default_factory=dict)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -24,7 +23,7 @@ from restorekit.interface import Batch
 from restorekit.plugin.registry import registry
 from restorekit.recipe import Recipe
 from restorekit.recipe.parts import Phase
-from restorekit.termination import Terminated
+from restorekit.termination import pass_on
 
 STEPS = 2
 TIMED = 3  # further steps, behind the first ones, which are slower
@@ -127,8 +126,7 @@ def preflight(recipe: Recipe, images: ImageSet, validation: ImageSet | None, opt
             ended = trainer.run(lambda step, values: None)
         finally:
             trainer.close()
-        if ended.exit_code:  # training has noted a signal, and nothing is to be measured any more
-            raise KeyboardInterrupt if ended.exit_code == 128 + signal.SIGINT else Terminated
+        pass_on(ended.exit_code)
         return _measured(recipe, validation, trainer, open_run(short, images, few, folder / "run", chosen))
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -99,8 +99,9 @@ class Trainer:
         report = self.profiler.report() if self.profiler else ""
         bad = dict(item for found in self.runtime.gather([self.bad.messages]) for item in found.items())
         completed = self.step >= self.recipe.steps
+        number = code or self._stop.signal  # one that came while the last step was being saved is answered too
         return RunResult(
-            self.folder.path, self.step, completed, 128 + code if code else 0, self.progress.best, bad, report
+            self.folder.path, self.step, completed, 128 + number if number else 0, self.progress.best, bad, report
         )
 
     def _first(self, last: int) -> None:
