@@ -9,6 +9,7 @@ import contextlib
 import re
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,12 +64,32 @@ def held(folder: Path) -> Iterator[None]:
     (folder / _LOCK).unlink(missing_ok=True)
 
 
+@contextmanager
+def temporary(kind: str) -> Iterator[Path]:
+    """Give a folder for temporary files, which is removed afterwards.
+
+    Before, those of the same kind are removed whose process was killed.
+    """
+    for lock in Path(tempfile.gettempdir()).glob(f"restorekit-{kind}-*/{_LOCK}"):
+        _remove_if_stale(lock.parent)
+    with (
+        tempfile.TemporaryDirectory(prefix=f"restorekit-{kind}-", ignore_cleanup_errors=True) as name,
+        held(Path(name)),
+    ):
+        yield Path(name)
+
+
 def remove_stale_folders(parent: Path, pattern: str) -> None:
     """Remove the folders in `parent` that `held` marked and that nobody writes any more."""
+    for folder in sorted(parent.glob(pattern)):
+        _remove_if_stale(folder)
+
+
+def _remove_if_stale(folder: Path) -> None:
     from filelock import FileLock, Timeout
 
-    for folder in sorted(parent.glob(pattern)):
+    with contextlib.suppress(Timeout, OSError):  # somebody holds it, removes it just now, or it is another user's
         if not folder.is_dir() or folder.is_symlink() or not _is_old(folder):
-            continue
-        with contextlib.suppress(Timeout, OSError), FileLock(folder / _LOCK, timeout=0):
+            return
+        with FileLock(folder / _LOCK, timeout=0):
             shutil.rmtree(folder, ignore_errors=True)

@@ -10,8 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from PIL import Image
 
 from restorekit.cli import ending
+from restorekit.cli.score import score
+from restorekit.data.checked import cache_folder
 from restorekit.data.store import data_root
 from restorekit.engine.runtime import Runtime
 from restorekit.errors import RestorekitError, TrainingError
@@ -134,7 +138,12 @@ def test_names_that_are_too_long_and_users_that_are_not_there(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("variable", "function"), [("RESTOREKIT_DATA", data_root), ("RESTOREKIT_WEIGHTS", user_folder)]
+    ("variable", "function"),
+    [
+        ("RESTOREKIT_DATA", data_root),
+        ("RESTOREKIT_WEIGHTS", user_folder),
+        ("RESTOREKIT_CACHE", cache_folder),
+    ],
 )
 def test_folders_of_unknown_users_are_named(variable, function, monkeypatch):
     monkeypatch.setenv(variable, "~nobody-of-this-name/x")
@@ -149,3 +158,14 @@ def test_half_a_launcher_is_named(size, said, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(TrainingError, match=said):
         Runtime("cpu")
+
+
+def test_a_cache_of_an_unknown_user_is_named_before_anything_is_scored(tmp_path, monkeypatch):
+    for side in ("input", "target"):
+        (tmp_path / side).mkdir()
+        Image.new("RGB", (32, 32)).save(tmp_path / side / "a.png")
+    monkeypatch.setenv("RESTOREKIT_CACHE", "~nobody-of-this-name/x")
+    monkeypatch.setattr("restorekit.benchmark.foreign.score_pixels", lambda *_: pytest.fail("it was scored"))
+    ended = CliRunner().invoke(score, [str(tmp_path / "input"), "--dataset", str(tmp_path)])
+    assert isinstance(ended.exception, RestorekitError)
+    assert "RESTOREKIT_CACHE is '~nobody-of-this-name/x'" in str(ended.exception)

@@ -107,7 +107,8 @@ def test_a_command_that_makes_all_others_wait_is_found(fake_site):
 @pytest.mark.parametrize(
     ("line", "what"),
     [
-        ("import os; os.environ['OMP_NUM_THREADS'] = '7'", "the environment"),
+        ("import os; os.environ['OMP_NUM_THREADS'] = '7'", "the environment (OMP_NUM_THREADS)"),
+        ("import os; os.umask(0o022)", "the permissions of new files (umask)"),
         ("import os; os.chdir('/')", "the working directory"),
         ("import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)", "handlers of signals"),
     ],

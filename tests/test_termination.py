@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 import zipfile
@@ -19,6 +20,8 @@ from restorekit import leftovers
 from restorekit.data.imageset import RawSample
 from restorekit.data.synthetic_files import write_pairs
 from restorekit.plugin.isolation import foreign_code
+from restorekit.serve.limits import Limits
+from restorekit.serve.server import prepared
 from restorekit.termination import Terminated
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGTERM")
@@ -184,10 +187,13 @@ def test_a_plugin_cannot_keep_sigterm_for_itself():
 def test_a_plugin_cannot_move_the_program_or_make_it_deaf(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before = signal.getsignal(signal.SIGTERM)
+    mask = os.umask(0o027)
     with foreign_code() as told:
         os.chdir("/")
+        os.umask(0)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise ValueError
+    assert os.umask(mask) == 0o027
     assert told.line == "ValueError: no message"
     assert Path.cwd() == tmp_path
     assert signal.getsignal(signal.SIGTERM) is before
@@ -236,3 +242,45 @@ def test_a_killed_synthesis_is_swept_by_the_next(tmp_path):
         assert list(write_pairs([images], tmp_path / "out", "rain-streak")) == ["a"]
     assert sorted(path.name for path in tmp_path.iterdir()) == [".else.0123abcd.part", ".out.4567cdef.part", "out"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["clean", "degraded", "mask"]
+
+
+# ---- temporary folders ----
+
+HOLDING = """
+import signal
+from restorekit import leftovers
+with leftovers.temporary("serve") as folder:
+    (folder / "items").mkdir()
+    print(folder, flush=True)
+    signal.pause()
+"""
+
+
+def test_a_temporary_folder_of_a_killed_process_is_swept_by_the_next(tmp_path, monkeypatch):
+    pytest.importorskip("gradio", reason="gradio, the extra restorekit[serve], is not installed")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "")  # it is set below, and set back afterwards
+    other = tmp_path / "restorekit-serve-notes"  # somebody's own, which no process has marked
+    other.mkdir()
+    programs = [
+        subprocess.Popen(
+            [sys.executable, "-c", HOLDING], stdout=subprocess.PIPE, text=True,
+            env={**os.environ, "TMPDIR": str(tmp_path)},
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    dead, alive = [Path(program.stdout.readline().strip()) for program in programs]
+    programs[0].kill()
+    programs[0].wait()
+    for folder in (dead, alive, other):
+        old(folder)
+    limits = Limits()
+    try:
+        with prepared([], lambda name: pytest.fail("no model is loaded"), limits, {}, "127.0.0.1"):
+            (own,) = set(tmp_path.iterdir()) - {dead, alive, other}
+            assert not dead.exists()
+            assert own.name.startswith("restorekit-serve-")
+    finally:
+        programs[1].terminate()
+        programs[1].wait()
+    assert sorted(tmp_path.iterdir()) == sorted([alive, other])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from restorekit.errors import DataError, RestorekitError
+from restorekit.leftovers import temporary
 
 if TYPE_CHECKING:
     from restorekit.restoring.folders import FileOptions
@@ -73,10 +73,10 @@ def restore_stream(
     reading, restoring and writing raise.
     """
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="restorekit-") as folder:
-        given = _received(Path(folder)) if str(source) == STANDARD else source
+    with temporary("stream") as folder:
+        given = _received(folder) if str(source) == STANDARD else source
         try:
-            _restore(given, out, Path(folder), restorer, format, files)
+            _restore(given, out, folder, restorer, format, files)
         except RestorekitError as error:
             message = str(error).replace(str(given), "standard input") if given != source else str(error)
             if log:

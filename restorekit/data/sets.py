@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from restorekit.data.cards import DatasetCard
+from restorekit.data.checked import cache_folder
 from restorekit.data.imageset import ImageSet, RawSample, builtin_set, file_set
 from restorekit.data.pairing import NoPairsError, pair_folder, part_names, unpaired_folder
 from restorekit.data.plan import known_split
@@ -158,6 +159,7 @@ def resolve(
     Raises `UnknownNameError` (no such data set, split or folder), `DataError` (not installed, folder that
     cannot be paired), `ImageError` (a file that is no image).
     """
+    cache_folder()  # what is computed from a set is kept there: a wrong one is named before
     folder, part = _folder_and_part(name_or_path)
     if folder is not None:
         return _folder(folder, part or split, lenient)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from restorekit.leftovers import temporary
 from restorekit.pixels import Planes
 from restorekit.runtime.facts import INPUT
 
@@ -37,8 +36,8 @@ def to_int8(model: ModelProto, images: Sequence[Planes]) -> ModelProto:
     import onnx
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
-    with tempfile.TemporaryDirectory(prefix="restorekit-export-") as folder, _quiet():
-        plain, quantised = Path(folder) / "plain.onnx", Path(folder) / "int8.onnx"
+    with temporary("export") as folder, _quiet():
+        plain, quantised = folder / "plain.onnx", folder / "int8.onnx"
         onnx.save(model, plain)
         quantize_static(
             plain,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from restorekit.export.parity import Cost, Samples, differences, require_equal
 from restorekit.export.precision import to_half, to_int8
 from restorekit.files import explained, make_folder, write_file
 from restorekit.interface import Output, SizeRule
+from restorekit.leftovers import temporary
 from restorekit.plugin.registry import registry
 from restorekit.restoring.load import load
 from restorekit.restoring.memory import bytes_per_pixel
@@ -100,16 +100,16 @@ def export_restorer(
     network = restorer.generator.to(memory_format=torch.contiguous_format)
     facts = _facts(restorer, network)
     samples = Samples(images, facts.rule) if images else None
-    with tempfile.TemporaryDirectory(prefix="restorekit-export-") as folder:
+    with temporary("export") as folder:
         graph = graph_of(network, facts.rule)
-        plain = _opened(graph, facts, Path(folder) / "fp32.onnx")
+        plain = _opened(graph, facts, folder / "fp32.onnx")
         found = differences(network, plain)
         require_equal(found)
         facts, cost = replace(facts, precision=precision), None
         if precision != "fp32":
             calibrating = samples.calibrating if samples and precision == "int8" else []
             graph = to_half(graph) if precision == "fp16" else to_int8(graph, calibrating)
-            small = _opened(graph, facts, Path(folder) / "small.onnx")
+            small = _opened(graph, facts, folder / "small.onnx")
             cost = samples.cost(plain, small, len(calibrating)) if samples else None
     text = card(path.name, facts, found, cost, card_of_weights)
     _write(graph, facts, path)

@@ -56,9 +56,13 @@ def foreign_code() -> Iterator[Told]:
 
 @contextlib.contextmanager
 def _place_kept() -> Iterator[None]:
-    """Undo what would turn the user's paths into others and SIGTERM into nothing: the folder and the handler stay."""
+    """Undo what would turn the user's paths into others, SIGTERM into nothing, and files into ones that others read.
+
+    The environment stays as it is left: libraries set their own there when they are imported, and rely on it.
+    """
     main = threading.current_thread() is threading.main_thread()  # only there signals are handled
     handler = signal.getsignal(signal.SIGTERM)
+    mask = _file_mask()
     folder = None
     with contextlib.suppress(OSError):  # the folder has been deleted
         folder = Path.cwd()
@@ -67,9 +71,17 @@ def _place_kept() -> Iterator[None]:
     finally:
         if main and handler is not None and signal.getsignal(signal.SIGTERM) is not handler:
             signal.signal(signal.SIGTERM, handler)
+        os.umask(mask)
         if folder is not None:
             with contextlib.suppress(OSError):
                 os.chdir(folder)
+
+
+def _file_mask() -> int:
+    """Return which permissions new files do not get; the system tells by changing it only."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 @contextlib.contextmanager

@@ -7,13 +7,12 @@ import ipaddress
 import os
 import signal
 import socket
-import tempfile
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from restorekit.errors import RestorekitError
+from restorekit.leftovers import temporary
 from restorekit.serve.choices import Choice
 from restorekit.serve.limits import Limits
 
@@ -106,9 +105,9 @@ def prepared(
 
     gradio is imported here. Whatever it would ask or tell other machines is switched off before.
     """
-    with tempfile.TemporaryDirectory(prefix="restorekit-serve-") as folder:
+    with temporary("serve") as folder:
         os.environ |= {
-            "GRADIO_TEMP_DIR": str(Path(folder) / "uploads"),
+            "GRADIO_TEMP_DIR": str(folder / "uploads"),
             "GRADIO_ANALYTICS_ENABLED": "False",
             "GRADIO_MCP_SERVER": "False",
             "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -121,7 +120,7 @@ def prepared(
         from restorekit.serve.store import Store
 
         hosts = (*LOCAL, host) if is_local(host) else ()
-        app = build(Desk(offered, load), Store(Path(folder), limits), limits, users=users, hosts=hosts)
+        app = build(Desk(offered, load), Store(folder, limits), limits, users=users, hosts=hosts)
         yield uvicorn.Server(
             uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1, server_header=False, ws="none")
         )

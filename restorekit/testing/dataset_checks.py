@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
@@ -10,6 +9,7 @@ from typing import get_args
 from restorekit.data.cards import DatasetCard, Sides, Split
 from restorekit.data.pairing import FilePair
 from restorekit.errors import RestorekitError
+from restorekit.leftovers import temporary
 from restorekit.testing.check import CheckFailedError, Subject, for_kinds, require
 
 _HALVES = get_args(Sides)
@@ -74,8 +74,8 @@ def check_pairs_an_empty_folder(subject: Subject) -> None:
     if card.pair is None:
         return
     require(callable(card.pair), f"pair is a {type(card.pair).__name__}; make it a function of the folder")
-    with tempfile.TemporaryDirectory() as folder:
-        found = _paired(card, Path(folder))
+    with temporary("check") as folder:
+        found = _paired(card, folder)
     require(isinstance(found, Mapping), f"pair gave a {type(found).__name__}; give split -> list of FilePair")
     assert isinstance(found, Mapping)
     unknown = [split for split in found if split not in card.splits]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from restorekit.data.imageset import ImageSet, RawSample
 from restorekit.engine import Options, train
 from restorekit.engine.step.task import make_task
 from restorekit.interface import SizeRule
+from restorekit.leftovers import temporary
 from restorekit.networks import build_generator
 from restorekit.pixels import to_pixels
 from restorekit.plugin.registry import registry
@@ -101,8 +101,8 @@ def check_few_steps_lower_the_loss(subject: Subject) -> None:
     def on_step(step: int, logged: dict[str, float]) -> None:
         values.append(sum(terms[n].weight * _logged(logged, f"{phase}/{n}") for n in names))
 
-    with tempfile.TemporaryDirectory() as folder:
-        _train(recipe, _pairs(2, side), Path(folder) / "run", _STEPS, on_step)
+    with temporary("check") as folder:
+        _train(recipe, _pairs(2, side), folder / "run", _STEPS, on_step)
     first, last = sum(values[:3]) / 3, sum(values[-3:]) / 3
     require(
         last < first,
@@ -121,8 +121,8 @@ def check_resumes_exactly(subject: Subject) -> None:
     """Four steps give, bit for bit, the weights of two steps, a stop, and two more."""
     recipe, side = _small(runnable_recipe(subject), {"steps": 4})
     pairs = _pairs(4, side)
-    with tempfile.TemporaryDirectory() as folder:
-        whole, parts = Path(folder) / "whole", Path(folder) / "parts"
+    with temporary("check") as folder:
+        whole, parts = folder / "whole", folder / "parts"
         _train(recipe, pairs, whole, 4)
         for last in (2, 4):
             _train(recipe, pairs, parts, last)
@@ -147,8 +147,8 @@ def check_accumulates(subject: Subject) -> None:
     recipe, side = _small(runnable_recipe(subject), changes)
     _skip_if_batch_dependent(recipe)
     pairs = _pairs(8, side)
-    with tempfile.TemporaryDirectory() as folder:
-        runs = {n: Path(folder) / str(n) for n in (1, 2)}
+    with temporary("check") as folder:
+        runs = {n: folder / str(n) for n in (1, 2)}
         for parts, run in runs.items():
             _train(Recipe.read({**recipe.plain(), "accumulate": parts}), pairs, run, 2)
         one, two = (_weights(run) for run in runs.values())

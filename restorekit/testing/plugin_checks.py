@@ -6,13 +6,13 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import click
 
 from restorekit.commands import COMMANDS
+from restorekit.leftovers import temporary
 from restorekit.notices import unheard
 from restorekit.plugin.discovery import Plugin
 from restorekit.plugin.hooks import LOG, Hooks, trackers
@@ -51,23 +51,31 @@ def check_declares_without_torch(plugin: Plugin) -> None:
 
 # The new process inherits what this one's import of the plugin has changed: what is done counts, not what differs.
 _SHARED = """
-import importlib, json, pathlib, signal, sys
+import importlib, json, os, pathlib, signal, sys
 import click, pluggy, restorekit.plugin
-names = {"os.putenv": "the environment", "os.unsetenv": "the environment", "os.chdir": "the working directory"}
 changed = set()
+def note(event, arguments):
+    if event in ("os.putenv", "os.unsetenv"):
+        changed.add("the environment (" + os.fsdecode(arguments[0]) + ")")
+    elif event == "os.chdir":
+        changed.add("the working directory")
+sys.dont_write_bytecode = True
+os.umask(0o067)  # as no plugin would choose
 handler = lambda *_: None
 for number in (signal.SIGINT, signal.SIGTERM):
     signal.signal(number, handler)
-sys.addaudithook(lambda event, arguments: changed.add(names[event]) if event in names else None)
+sys.addaudithook(note)
 importlib.import_module(sys.argv[1])
 if any(signal.getsignal(number) is not handler for number in (signal.SIGINT, signal.SIGTERM)):
     changed.add("handlers of signals")
+if os.umask(0o022) != 0o067:
+    changed.add("the permissions of new files (umask)")
 pathlib.Path(sys.argv[2]).write_text(json.dumps(sorted(changed)))
 """
 
 
 def check_importing_changes_nothing(plugin: Plugin) -> None:
-    """Importing the module changes nothing that the whole process shares: environment, folder, signals."""
+    """Importing the module changes nothing that the whole process shares: environment, folder, umask, signals."""
     changed, _ = _answer(plugin, _SHARED)
     require(
         not changed,
@@ -78,8 +86,8 @@ def check_importing_changes_nothing(plugin: Plugin) -> None:
 
 def _answer(plugin: Plugin, program: str) -> tuple[list[str], str]:
     """Return the answer of a program in a new process, and what it prints beside."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "answer.json"
+    with temporary("check") as folder:
+        file = folder / "answer.json"
         done = subprocess.run(
             [sys.executable, "-c", program, plugin.module, str(file)],
             capture_output=True,
@@ -118,8 +126,8 @@ def check_follows_a_run(plugin: Plugin) -> None:
     manager = registry().manager
     if plugin.name not in trackers(manager):
         return
-    with tempfile.TemporaryDirectory() as folder, unheard():
-        run = Path(folder) / "run"
+    with temporary("check") as folder, unheard():
+        run = folder / "run"
         hooks = Hooks(manager, [plugin.name], _run_folder(run))
         for hook, arguments in _a_run(run):
             hooks.call(hook, **arguments)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch import nn
 from restorekit.errors import DataError, WeightsError
 from restorekit.files import explained, write_text
 from restorekit.jsonfile import read_table
+from restorekit.leftovers import temporary
 from restorekit.networks import build_generator
 from restorekit.plugin.entry import check_license
 from restorekit.recipe import Recipe
@@ -192,14 +192,14 @@ def push(package: Path, address: str, model: str | None = None, private: bool = 
     repository = address.removeprefix("hf://")
     if not address.startswith("hf://") or repository.count("/") != 1 or not all(repository.split("/")):
         raise WeightsError(f"{address!r} is not of the form hf://owner/repo")
-    with tempfile.TemporaryDirectory() as folder:
-        readme = Path(folder) / "README.md"
+    with temporary("push") as folder:
+        readme = folder / "README.md"
         card = shipped.path.with_suffix(".md")
         text = card.read_text(encoding="utf-8") if card.is_file() else f"# {shipped.model}\n"
         readme.write_text(
             f"---\nlibrary_name: restorekit\nlicense: {_hub_license(shipped)}\n---\n\n{text}", encoding="utf-8"
         )
-        weights = Path(copyfile(shipped.path, Path(folder) / f"model{SUFFIX}"))
+        weights = Path(copyfile(shipped.path, folder / f"model{SUFFIX}"))
         files = [CommitOperationAdd(path.name, path) for path in (weights, readme)]
         try:
             api = HfApi()

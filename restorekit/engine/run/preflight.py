@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import math
-import shutil
 import sys
-import tempfile
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import psutil
 import torch
@@ -20,6 +17,7 @@ from restorekit.engine.run.trainer import Trainer
 from restorekit.engine.step.engine import Engine
 from restorekit.errors import TrainingError
 from restorekit.interface import Batch
+from restorekit.leftovers import temporary
 from restorekit.plugin.registry import registry
 from restorekit.recipe import Recipe
 from restorekit.recipe.parts import Phase
@@ -117,8 +115,7 @@ def preflight(recipe: Recipe, images: ImageSet, validation: ImageSet | None, opt
     few = validation.subset(range(min(2, len(validation)))) if validation else None
     compiled = "on" if options.compile == "on" else "off"
     chosen = replace(options, max_steps=None, log_every=1, compile=compiled, profile=False)
-    folder = Path(tempfile.mkdtemp(prefix="restorekit-check-"))
-    try:
+    with temporary("check") as folder:
         trainer = open_run(short, images, few, folder / "run", chosen)
         if trainer.runtime.many:
             raise TrainingError("--check looks at one process; run it without torchrun")
@@ -128,8 +125,6 @@ def preflight(recipe: Recipe, images: ImageSet, validation: ImageSet | None, opt
             trainer.close()
         pass_on(ended.exit_code)
         return _measured(recipe, validation, trainer, open_run(short, images, few, folder / "run", chosen))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _short(recipe: Recipe) -> Recipe:
