@@ -283,13 +283,18 @@ def test_changed_weights_are_run_again_and_nothing_is_mixed(dataset, models, tmp
     assert report.summary.rows[1].means == fresh.summary.rows[1].means
 
 
-def test_missing_output_is_made_again(dataset, models, tmp_path):
+@pytest.mark.parametrize("junk", [None, b"", b"no picture"])
+def test_missing_output_is_made_again(dataset, models, tmp_path, junk):
     out = tmp_path / "out"
     models.update(good=_fixed(0.1))
     runner.run("all", dataset, out)
-    (out / "outputs" / "good" / "002.png").unlink()
+    output = out / "outputs" / "good" / "002.png"
+    before = output.read_bytes()
+    output.unlink()
+    if junk is not None:
+        output.write_bytes(junk)
     runner.run("all", dataset, out)
-    assert (out / "outputs" / "good" / "002.png").exists()
+    assert output.read_bytes() == before
     assert sorted(_images(out, "good")) == [f"{i:03}" for i in range(COUNT)]
 
 

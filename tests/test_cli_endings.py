@@ -57,6 +57,7 @@ def logs(tmp_path, monkeypatch):
         (OSError("strange"), "strange"),
         (RecursionError("maximum recursion depth exceeded"), "nested too deeply"),
         (MemoryError(), "memory ran out"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"), "memory ran out"),
     ],
 )
 def test_faults_of_the_system_are_one_sentence_with_a_log(error, said, logs, capsys):

@@ -292,6 +292,28 @@ def test_pipes_and_self_looping_links_are_named_and_not_waited_for(tmp_path):
                 reader(tmp_path / name)
 
 
+def test_links_to_what_is_gone_are_named(tmp_path):
+    (tmp_path / "a.png").symlink_to(tmp_path / "gone" / "a.png")
+    for reader in (read_picture, image_size):
+        with pytest.raises(ImageError, match=r"a\.png: a link to .*gone/a\.png, which is not there"):
+            reader(tmp_path / "a.png")
+
+
+def test_exif_in_two_segments_is_read_as_one(tmp_path):
+    block = Image.Exif()
+    block[MAKER], block[ORIENTATION], block[0x8769] = "Maker", 6, {0xA434: "Lens 50mm", 0x927C: bytes(100_000)}
+    raw, file = block.tobytes().removeprefix(b"Exif\0\0"), io.BytesIO()
+    Image.fromarray(noise(6, 9, 3)).save(file, "JPEG")
+    parts = [b"Exif\0\0" + raw[at : at + 60_000] for at in range(0, len(raw), 60_000)]
+    segments = b"".join(b"\xff\xe1" + struct.pack(">H", len(part) + 2) + part for part in parts)
+    (tmp_path / "a.jpg").write_bytes(file.getvalue()[:2] + segments + file.getvalue()[2:])
+    picture = read_picture(tmp_path / "a.jpg")
+    assert (picture.height, picture.width) == image_size(tmp_path / "a.jpg") == (9, 6)
+    write_picture(tmp_path / "b.png", picture)
+    assert Image.open(tmp_path / "b.png").getexif().get_ifd(0x8769)[0xA434] == "Lens 50mm"
+    assert "too long for a JPEG" in write_picture(tmp_path / "b.jpg", picture)[0]
+
+
 def test_heic_and_jpeg_xl_with_their_extras(tmp_path):
     heif, codecs = pytest.importorskip("pillow_heif"), pytest.importorskip("imagecodecs")
     pixels = np.repeat(np.repeat(noise(4, 6, 3) // 2 + 60, 16, axis=0), 16, axis=1)

@@ -17,6 +17,7 @@ import click
 
 from restorekit.errors import RestorekitError
 from restorekit.notices import say
+from restorekit.outofmemory import is_out_of_memory
 from restorekit.termination import SENTENCE, Terminated
 
 INTERRUPTED = 130
@@ -47,7 +48,7 @@ def _log(error: BaseException) -> str:
 
 def _sentence(error: BaseException) -> str:
     """Say what happened and what to do."""
-    if isinstance(error, MemoryError):
+    if is_out_of_memory(error):
         return "memory ran out; close other programs, or choose smaller images, tiles or batches"
     if isinstance(error, RecursionError):
         return "something is nested too deeply to be read; look at what was given last"
@@ -121,5 +122,9 @@ def guarded(run: Callable[[], object]) -> NoReturn:
         say(f"Error: {error}")
         sys.exit(1)
     except _FAULTS as error:
+        _fail(error)
+    except RuntimeError as error:  # torch says so of a lack of memory
+        if not is_out_of_memory(error):
+            raise
         _fail(error)
     sys.exit(code if isinstance(code, int | str) else 0)

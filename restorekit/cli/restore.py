@@ -229,9 +229,9 @@ def _tell_left_out(others: LeftOut) -> None:
     for link in others.loops:
         click.echo(f"Note: {link}: not entered, it leads back to a folder above it", err=True)
     if others.files:
-        click.echo(
-            f"Note: {len(others.files)} files are left out, as they cannot be read: {others.counted()}", err=True
-        )
+        count = len(others.files)
+        said = "1 file is left out, as it" if count == 1 else f"{count} files are left out, as they"
+        click.echo(f"Note: {said} cannot be read: {others.counted()}", err=True)
     if any(is_clip_name(path) for path in others.files):
         click.echo(f"Note: clips need PyAV; {INSTALL}", err=True)
 

@@ -114,6 +114,8 @@ def reason(path: Path, error: BaseException) -> str:
             return f"{suffix} is not supported; convert it to PNG, JPEG, WebP, TIFF or AVIF"
         return "not an image of a kind that can be read, or its header is damaged; open it in an image viewer to see"
     if isinstance(error, FileNotFoundError):
+        if path.is_symlink():
+            return f"a link to {path.readlink()}, which is not there; bring that back, or remove the link"
         return "there is no such file; check the path"
     if isinstance(error, IsADirectoryError):
         return "a folder, not an image file; give a file"
