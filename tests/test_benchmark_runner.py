@@ -21,8 +21,11 @@ from restorekit.benchmark.loading import NoWeightsError
 from restorekit.data.leaks import perceptual_hash
 from restorekit.errors import DataError, RestorekitError, UnknownNameError, WeightsError
 from restorekit.interface import SizeRule
+from restorekit.plugin import hookimpl
+from restorekit.plugin.registry import registry
 from restorekit.restoring.restorer import AdaptiveRestorer, Restorer
 from restorekit.restoring.settings import RestorerInfo
+from restorekit.testing import told
 
 COUNT = 6
 PLUGIN = SimpleNamespace(name="fake", distribution="restorekit-fake", version="1.0")
@@ -437,6 +440,68 @@ def test_command_exit_codes_and_json(dataset, models, tmp_path):
     assert "damaged" in failed.stdout
     wrong = CliRunner().invoke(benchmark, [*arguments, "--weights", "good"])
     assert isinstance(wrong.exception, WeightsError)
+
+
+class Follower:
+    """Keeps what it is told of benchmarks."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[object, dict[str, object]]] = []
+
+    @hookimpl
+    def benchmark_finished(self, folder, results):
+        self.told.append((folder, results))
+
+
+@pytest.fixture
+def followers():
+    """Two plugins that follow benchmarks: ``near`` and ``far``."""
+    made = {"near": Follower(), "far": Follower()}
+    for name, follower in made.items():
+        registry().manager.register(follower, name=name)
+    yield made
+    for name in made:
+        registry().manager.unregister(name=name)
+
+
+def test_a_benchmark_tells_the_trackers_that_it_names_and_no_other(dataset, models, followers, tmp_path):
+    from restorekit.cli.benchmark import benchmark
+
+    models.update(good=_fixed(0.1))
+    arguments = ["--dataset", str(dataset), "-o", str(tmp_path / "out")]
+    assert CliRunner().invoke(benchmark, arguments).exit_code == 0
+    assert followers["near"].told == followers["far"].told == []
+    shown = CliRunner().invoke(benchmark, [*arguments, "--track", "near"])
+    assert shown.exit_code == 0, shown.output
+    [(folder, results)] = followers["near"].told
+    assert folder == tmp_path / "out"
+    assert results == json.loads((folder / "summary.json").read_text())
+    assert followers["far"].told == []
+
+
+def test_a_benchmark_refuses_an_unknown_tracker_before_it_restores_anything(dataset, models, followers, tmp_path):
+    from restorekit.cli.benchmark import benchmark
+
+    models.update(good=_fixed(0.1))
+    arguments = ["--dataset", str(dataset), "-o", str(tmp_path / "out"), "--track", "neer"]
+    refused = CliRunner().invoke(benchmark, arguments)
+    assert isinstance(refused.exception, UnknownNameError)
+    assert "Did you mean 'near'" in str(refused.exception)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_conformance_check_tells_trackers_what_a_benchmark_would(dataset, models, followers, tmp_path):
+    from restorekit.cli.benchmark import benchmark
+
+    models.update(good=_fixed(0.1))
+    arguments = ["--dataset", str(dataset), "-o", str(tmp_path / "out"), "--track", "near"]
+    assert CliRunner().invoke(benchmark, arguments).exit_code == 0
+    [(_, real)] = followers["near"].told
+    made_up = told.results()
+    assert made_up.keys() == real.keys()
+    for one, other in zip(made_up["rows"], real["rows"], strict=True):
+        assert one.keys() == other.keys()
+    assert made_up["rows"][1]["gains"]["psnr-rgb"].keys() == real["rows"][1]["gains"]["psnr-rgb"].keys()
 
 
 def test_builtin_results_carry_the_warning(models, tmp_path, dataset, monkeypatch):

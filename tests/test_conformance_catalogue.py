@@ -890,6 +890,25 @@ def test_hooks(name, function, message):
     assert any(message in text for text in found.values()), found
 
 
+class RightTracker:
+    """Reads what hooks are documented to tell."""
+
+    @hookimpl
+    def run_started(self, recipe):
+        assert recipe["steps"] > 0
+        assert recipe["optim"]["generator"]["lr"] > 0
+
+    @hookimpl
+    def benchmark_finished(self, results):
+        [gain] = [row["gains"]["psnr-rgb"]["mean"] for row in results["rows"] if row["state"] == "done"]
+        assert gain > 0
+        assert results["dataset"].endswith("@builtin")
+
+
+def test_a_right_tracker_passes():
+    assert Wrong("right-hooks").problems(RightTracker()) == {}
+
+
 # what is right
 
 

@@ -28,7 +28,8 @@ ORDER = (
     ("restoring",),
     ("runtime",),
     ("export",),
-    ("benchmark", "serve", "testing"),
+    ("benchmark", "serve"),
+    ("testing",),
     ("cli",),
     ("__main__", "__init__"),
 )

@@ -126,43 +126,15 @@ def check_follows_a_run(plugin: Plugin) -> None:
     manager = registry().manager
     if plugin.name not in trackers(manager):
         return
+    from restorekit.testing.told import calls, run_folder
+
     with temporary("check") as folder, unheard():
         run = folder / "run"
-        hooks = Hooks(manager, [plugin.name], _run_folder(run))
-        for hook, arguments in _a_run(run):
+        hooks = Hooks(manager, [plugin.name], run_folder(run))
+        for hook, arguments in calls(run):
             hooks.call(hook, **arguments)
             failed = (run / LOG).read_text(encoding="utf-8") if (run / LOG).exists() else ""
             require(not failed, f"its hook {hook} fails:\n{failed}")
-
-
-def _run_folder(run: Path) -> Path:
-    for folder in ("weights", "samples/step-000000002"):
-        (run / folder).mkdir(parents=True)
-    (run / "weights" / "last.safetensors").touch()
-    return run
-
-
-def _a_run(run: Path) -> list[tuple[str, dict[str, object]]]:
-    """Return the calls of a run of two steps, and of one that fails."""
-    recipe = {"name": "check", "task": "raindrop", "generator": {"name": "unet"}, "losses": {"l1": {"weight": 1.0}}}
-    values = {"generator/l1": 0.25, "generator/gradient-norm": 1.5, "lr/generator": 2e-4}
-    scores = {"psnr-rgb": 21.5, "ssim-rgb": 0.75}
-    samples, weights = run / "samples" / "step-000000002", run / "weights" / "last.safetensors"
-    steps: list[tuple[str, dict[str, object]]] = [
-        ("step_logged", {"run": run, "step": step, "values": dict(values)}) for step in (1, 2)
-    ]
-    logged = {f"val/{name}": value for name, value in scores.items()}
-    return [
-        ("run_started", {"run": run, "recipe": recipe}),
-        *steps,
-        ("evaluated", {"run": run, "step": 2, "scores": dict(scores), "samples": samples}),
-        ("step_logged", {"run": run, "step": 2, "values": logged}),
-        ("checkpoint_saved", {"run": run, "step": 2, "weights": weights}),
-        ("run_finished", {"run": run, "step": 2, "completed": True}),
-        ("run_started", {"run": run, "recipe": recipe}),
-        ("run_failed", {"run": run, "step": 2, "error": ValueError("made up by the check")}),
-        ("benchmark_finished", {"folder": run, "results": {"dataset": {"label": "check@builtin"}, "models": []}}),
-    ]
 
 
 PLUGIN_CHECKS: list[Callable[[Plugin], None]] = [
