@@ -218,7 +218,7 @@ def test_a_manifest_keeps_what_the_weights_were_trained_on(tmp_path, file):
     add_to_manifest(tmp_path, "b", copy.name)
     known = read_manifest(tmp_path)
     assert (known["a"].seen, known["a"].gain) == ((0, 2**64 - 1), 1.5)
-    assert (known["b"].seen, known["b"].gain) == ((), 0.0)
+    assert (known["b"].seen, known["b"].gain) == ((), None)
 
 
 def _model(name, tmp_path, **fields):

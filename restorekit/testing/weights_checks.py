@@ -55,9 +55,9 @@ def check_weights_load(subject: Subject) -> None:
 
 @for_kinds("model")
 def check_weights_gain_what_they_say(subject: Subject) -> None:
-    """The gain that the manifest states has the right sign on the built-in pictures of the model's task."""
+    """The manifest states a gain, and it has the right sign on the built-in pictures of the model's task."""
     found = shipped_weights(subject.component.entry)
-    if found is None or not found.gain:
+    if found is None:
         return
     verify(found)  # what is wrong with the file itself, the check before says
     network = _loaded(subject)
@@ -66,8 +66,14 @@ def check_weights_gain_what_they_say(subject: Subject) -> None:
     except DataError as error:
         raise CheckSkippedError(f"there are no built-in pictures of its task: {error}") from error
     mean = sum(gains) / len(gains)
+    measured = f"on {len(gains)} crops of the built-in pictures it is {mean:+.2f} dB"
+    if found.gain is None:
+        raise CheckFailedError(
+            f"its manifest states no gain over the degraded input, so that nobody knows what its weights are worth;"
+            f" {measured}. `restorekit weights pack` writes it; by hand it is the field 'gain' beside 'sha256'"
+        )
     require(
         mean * found.gain > 0,
-        f"its manifest states a gain of {found.gain:+.2f} dB, and on {len(gains)} crops of the built-in pictures it is"
-        f" {mean:+.2f} dB; measure it anew with `restorekit benchmark`, and pack the weights again",
+        f"its manifest states a gain of {found.gain:+.2f} dB, and {measured}; measure it anew with `restorekit"
+        " benchmark`, and pack the weights again",
     )

@@ -150,7 +150,7 @@ def find_weights(component: Component, weights: str | Path | None = None) -> Wei
 def _rank(component: Component) -> tuple[bool, float]:
     """Return by what models compete for being taken unasked: the declaration, then the measured gain."""
     shipped = shipped_weights(component.entry)
-    return bool(component.entry.default_for), shipped.gain if shipped else 0.0
+    return bool(component.entry.default_for), (shipped.gain or 0.0) if shipped else 0.0
 
 
 def default_model(registry: Registry) -> tuple[str, str]:

@@ -21,15 +21,15 @@ class Shipped:
     """One file of a manifest.
 
     `seen`: perceptual hashes (64 bits) of the real photographs of degraded scenes that it was trained on, which no
-    benchmark may then judge it by. `gain`: dB that it gained over the degraded input when it was shipped. `license`: an
-    SPDX expression, of the weights alone.
+    benchmark may then judge it by. `gain`: dB that it gained over the degraded input when it was shipped, negative when
+    it lost; None: not measured. `license`: an SPDX expression, of the weights alone.
     """
 
     model: str
     path: Path
     sha256: str
     seen: tuple[int, ...] = ()
-    gain: float = 0.0
+    gain: float | None = None
     license: str = ""
 
     def facts(self) -> dict[str, str | float | list[str]]:
@@ -37,7 +37,7 @@ class Shipped:
         values: dict[str, str | float | list[str]] = {"file": self.path.name, "sha256": self.sha256}
         if self.seen:
             values["seen"] = [f"{value:016x}" for value in self.seen]
-        if self.gain:
+        if self.gain is not None:
             values["gain"] = self.gain
         if self.license:
             values["license"] = self.license
@@ -47,8 +47,8 @@ class Shipped:
     def of(cls, model: str, folder: Path, item: Mapping[str, Any]) -> Shipped:
         """Return one item of the manifest in `folder`. Raises what a damaged one raises."""
         seen = tuple(int(value, 16) for value in item.get("seen", ()))
-        gain, terms = float(item.get("gain", 0.0)), str(item.get("license", ""))
-        return cls(model, folder / item["file"], item["sha256"], seen, gain, terms)
+        gain = float(item["gain"]) if "gain" in item else None
+        return cls(model, folder / item["file"], item["sha256"], seen, gain, str(item.get("license", "")))
 
 
 def file_sha256(path: Path) -> str:
@@ -97,7 +97,7 @@ def verify(shipped: Shipped) -> None:
 
 
 def add_to_manifest(
-    folder: Path, model: str, file: str, seen: Iterable[int] = (), gain: float = 0.0, license: str = ""
+    folder: Path, model: str, file: str, seen: Iterable[int] = (), gain: float | None = None, license: str = ""
 ) -> None:
     """Record a file of the folder as the weights of `model`; the rest as in `Shipped`. A known licence stays."""
     known = read_manifest(folder)

@@ -101,7 +101,8 @@ def _write(done: Packed, network: nn.Module, recipe: Recipe, source: Path, licen
     facts |= {"restorekit.model": recipe.name, "restorekit.license": license}
     target = done.path
     write_whole(target, lambda beside: save_weights(beside, network, recipe, facts, half=done.half))
-    add_to_manifest(target.parent, recipe.name, target.name, seen, round(done.gain or 0.0, 2), license)
+    gain = None if done.gain is None else round(done.gain, 2)
+    add_to_manifest(target.parent, recipe.name, target.name, seen, gain, license)
     card = _card(recipe, target, source, license, done.half, done.gain, facts)
     with explained(target.with_suffix(".md"), WeightsError):
         write_text(target.with_suffix(".md"), card)
