@@ -122,6 +122,16 @@ def test_header_and_pixels_agree_whatever_carries_the_orientation(tmp_path, carr
     assert image_size(tmp_path / "b.png") == (9, 6)
 
 
+def test_a_pillow_without_avif_reads_everything_else(tmp_path, monkeypatch):
+    for suffix in ("jpg", "avif"):
+        Image.fromarray(noise(8, 8, 3)).save(tmp_path / f"a.{suffix}")
+    for table in (Image.OPEN, Image.SAVE):
+        monkeypatch.delitem(table, "AVIF")
+    assert read_picture(tmp_path / "a.jpg").pixels.shape[:2] == (8, 8)
+    with pytest.raises(ImageError, match="built without AVIF; install its wheel"):
+        read_picture(tmp_path / "a.avif")
+
+
 @pytest.mark.parametrize("suffix", ["jpg", "webp", "avif", "tif", "bmp", "gif", "jp2", "ppm", "tga", "jfif"])
 def test_header_and_pixels_agree_in_every_format(tmp_path, suffix):
     path = tmp_path / f"a.{suffix}"

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from PIL import UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from restorekit.data.images.formats import READABLE
 from restorekit.errors import ImageError, missing_package
@@ -112,6 +112,8 @@ def reason(path: Path, error: BaseException) -> str:
         suffix = path.suffix.lower()
         if suffix and suffix not in READABLE:
             return f"{suffix} is not supported; convert it to PNG, JPEG, WebP, TIFF or AVIF"
+        if suffix == ".avif" and "AVIF" not in Image.SAVE:
+            return "the installed Pillow was built without AVIF; install its wheel, 11.3 or newer, or convert the file"
         return "not an image of a kind that can be read, or its header is damaged; open it in an image viewer to see"
     if isinstance(error, FileNotFoundError):
         if path.is_symlink():

@@ -139,7 +139,8 @@ def _open(file: Path | io.BytesIO, formats: tuple[str, ...]) -> Image.Image:
     with _HEADER:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            return Image.open(file, formats=formats)
+            Image.init()
+            return Image.open(file, formats=[name for name in formats if name in Image.OPEN])  # AVIF: from 11.3 on
         finally:
             Image.MAX_IMAGE_PIXELS = limit
 
