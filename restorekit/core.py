@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from restorekit.data.entries import DATASET_ENTRIES
+from restorekit.data.known import ALIASES, CARDS
 from restorekit.plugin import Entry, hookimpl
 
 _LOSSES = "restorekit.losses"
@@ -209,6 +209,25 @@ _SYNTHESIZERS = (
     ),
 )
 
+
+def _dataset(name: str, card_name: str) -> Entry:
+    card = next(card for card in CARDS if card.name == card_name)
+    return Entry(
+        name=name,
+        kind="dataset",
+        target=f"restorekit.data.known:{card_name.replace('-', '_')}",
+        summary=card.title,
+        gives={"clean"} if card.paired else (),
+        tasks=(card.task,),
+        paper=card.paper,
+    )
+
+
+_DATASETS = (
+    *(_dataset(card.name, card.name) for card in CARDS),
+    *(_dataset(alias, name) for alias, name in ALIASES.items()),
+)
+
 CORE_ENTRIES: tuple[Entry, ...] = (
     *_PIXEL,
     *_STRUCTURE,
@@ -218,10 +237,11 @@ CORE_ENTRIES: tuple[Entry, ...] = (
     *_OTHERS,
     *_TASKS,
     *_SYNTHESIZERS,
+    *_DATASETS,
 )
 
 
 @hookimpl
 def restorekit_entries() -> list[Entry]:
     """Declare the core's losses, metrics, priors, generators and data sets."""
-    return [*CORE_ENTRIES, *DATASET_ENTRIES]
+    return list(CORE_ENTRIES)

@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from restorekit.core import CORE_ENTRIES
 from restorekit.data import store
 from restorekit.data.archives import Limits, unpack_images
 from restorekit.data.cards import DatasetCard
 from restorekit.data.checks import check_set
 from restorekit.data.decode import image_size, read_rgb8
-from restorekit.data.entries import DATASET_ENTRIES
 from restorekit.data.images import read_picture
 from restorekit.data.imageset import builtin_set
 from restorekit.data.known import CARDS, ddn_sirr_real, rain100l, rain800, rain1200, rain1400, raindrop
@@ -742,14 +742,15 @@ def test_a_name_beats_a_folder_of_that_name_unless_it_is_a_path(tmp_path, monkey
 def test_every_entry_gives_its_card():
     import importlib
 
-    for entry in DATASET_ENTRIES:
+    entries = [entry for entry in CORE_ENTRIES if entry.kind == "dataset"]
+    for entry in entries:
         module, _, attribute = entry.target.partition(":")
         card = getattr(importlib.import_module(module), attribute)
         assert isinstance(card, DatasetCard)
         assert card.name == {"ddn": "rain1400"}.get(entry.name, entry.name)
         assert card.benchmark_split in card.splits
         assert entry.tasks == (card.task,)
-    assert {entry.name for entry in DATASET_ENTRIES} == {card.name for card in CARDS} | {"ddn"}
+    assert {entry.name for entry in entries} == {card.name for card in CARDS} | {"ddn"}
 
 
 @pytest.mark.parametrize(
@@ -769,7 +770,7 @@ def test_split_names_in_folder_names(path, split):
 
 def test_importing_the_data_modules_imports_no_torch():
     code = (
-        "import sys; import restorekit.data.entries, restorekit.data.sets, restorekit.data.leaks,"
+        "import sys; import restorekit.core, restorekit.data.sets, restorekit.data.leaks,"
         " restorekit.data.checks, restorekit.data.store, restorekit.cli.data;"
         " print([m for m in ('torch', 'numpy', 'PIL', 'scipy') if m in sys.modules])"
     )
