@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import sys
 import tomllib
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 import stand_ins
@@ -15,6 +17,7 @@ import torch
 from examples import NOT_RUN, Stage, blocks, shell_lines
 
 import restorekit.runtime.restorer
+from restorekit.cli.main import cli
 from restorekit.recipe import from_toml
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -96,6 +99,16 @@ def test_what_a_run_logs_is_what_the_guide_says(stage):
     patterns = {name: re.sub("[A-Z]+", r"[a-z0-9-]+", name) for name in names}
     assert [c for c in sorted(columns) if not any(re.fullmatch(p, c) for p in patterns.values())] == []
     assert [n for n, p in patterns.items() if not any(re.fullmatch(p, c) for c in columns)] == []
+
+
+@pytest.mark.parametrize("name", ["restore", "export", "compare", "serve"])
+def test_every_option_is_in_an_example_that_is_run(name):
+    code = [code for page in RUN for kind, code in blocks(page.read_text(encoding="utf-8")) if kind == "sh"]
+    lines = [line for block in code for line in shell_lines(block) if f"restorekit {name} " in line]
+    used = {word.partition("=")[0] for line in lines for word in shlex.split(line, comments=True)}
+    command = cli.get_command(click.Context(cli), name)
+    options = [option for option in command.params if isinstance(option, click.Option)]
+    assert [option.name for option in options if not used & {*option.opts, *option.secondary_opts, option.envvar}] == []
 
 
 def test_every_exception_is_still_needed():

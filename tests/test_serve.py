@@ -316,7 +316,9 @@ def test_the_command_serves_until_it_is_ended(number, tmp_path):
     pytest.importorskip("gradio", reason="needs gradio: pip install 'restorekit[serve]'")
     import httpx
 
-    command = [sys.executable, "-m", "restorekit", "serve", "--port", "0", "--no-open"]
+    guide = (Path(__file__).resolve().parents[1] / "docs/guide/serve.md").read_text(encoding="utf-8")
+    [limits] = re.findall(r"^    restorekit serve (-m .*)", guide, re.MULTILINE)
+    command = [sys.executable, "-m", "restorekit", "serve", "--port", "0", "--no-open", *limits.split()]
     environment = {**os.environ, "TMPDIR": str(tmp_path), "RESTOREKIT_SERVE_AUTH": "me:secret"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment) as run:
         assert run.stdout is not None
@@ -325,7 +327,10 @@ def test_the_command_serves_until_it_is_ended(number, tmp_path):
             match[1] for line in lines if (match := re.search(r"restorekit serves (http://127\.0\.0\.1:\d+/)", line))
         )
         answer = httpx.get(f"{address}settings", auth=("me", "secret"), trust_env=False, timeout=60)
-        assert "attngan" in [model["name"] for model in answer.json()["models"]]
+        settings = answer.json()
+        assert "attngan" in [model["name"] for model in settings["models"]]
+        assert [model["name"] for model in settings["models"] if model["default"]] == ["pix2pix"]
+        assert settings["limits"]["bytes"] == 500_000_000
         assert list(tmp_path.glob("restorekit-serve-*"))
         run.send_signal(number)
         rest = run.stdout.read()

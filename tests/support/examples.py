@@ -249,8 +249,10 @@ def _cheaper(words: list[str]) -> list[str]:
         ]
     if words[0] == "benchmark":
         return [words[0], "--limit", "1", *words[1:]]
-    if words[0] == "export":
+    if words[0] == "export" and "--weights" not in words:
         return [words[0], "cgan", *words[2:]]  # the model that is exported within seconds
     if words[0] == "restore" and "--budget-steps" in words:
         return [*words, "--budget-steps", "1"]
+    if words[0] == "restore" and "--budget-seconds" in words:
+        return [*words, "--budget-seconds", "1"]
     return [*words]
