@@ -122,7 +122,7 @@ def test_strength_blends_without_restoring_again(visit):
     drop(page, **{"rain.png": photo()})
     expect(page.locator("#viewer-title")).to_have_text("rain.png")
     with page.expect_response(lambda answer: answer.url.endswith("/strength")) as kept:
-        page.locator("#strength").fill("50")
+        page.get_by_role("slider", name="Strength", exact=True).fill("50")  # its name for a screen reader
     assert kept.value.ok
     assert page.locator("#after").evaluate("e => e.style.opacity") == "0.5"
     _, path = downloaded(page, page.locator("#download"))
