@@ -228,6 +228,26 @@ def test_codec_format_and_colour_are_kept(tmp_path, name, codec, format, full):
         assert np.abs(rgb(new) - rgb(old)).mean() < 3
 
 
+@pytest.mark.parametrize(
+    ("name", "codec", "format", "size", "frames"),
+    [
+        ("one-frame.mp4", "libx264", "yuv420p", (64, 48), 1),
+        ("odd.mp4", "libx264", "yuv444p", (65, 49), 4),
+        ("odd.webm", "libvpx-vp9", "yuv420p", (65, 49), 4),
+        ("tiny.mp4", "libx264", "yuv420p", (16, 16), 4),
+    ],
+)
+def test_one_frame_and_odd_sizes(tmp_path, restorer, name, codec, format, size, frames):
+    source = make(tmp_path / name, frames=frames, codec=codec, format=format, size=size, audio=False)
+    report = restore_video(source, tmp_path / ("out-" + name), restorer)
+    before, _ = read(source)
+    after, _ = read(tmp_path / ("out-" + name))
+    assert (report.frames, report.notes, report.broken) == (frames, (), "")
+    assert times(after) == times(before)
+    assert [(frame.width, frame.height) for frame in after] == [size] * frames
+    assert np.abs(rgb(after[0]) - rgb(before[0]) / 2).mean() < 3
+
+
 class Stopping(nn.Module):
     """Fails, as a killed process would stop, after so many frames."""
 
