@@ -151,8 +151,8 @@ def test_lists_that_cannot_be_used_are_refused(tmp_path):
         read_list(str(tmp_path / "absent"))
     with pytest.raises(DataError, match="must not lead upwards"):
         kept_name(Path("../a.png"))
-    with pytest.raises(DataError, match="folder does not exist"):
-        JobLog(tmp_path / "absent/log")
+    with pytest.raises(DataError, match="part of its path is a file"):
+        JobLog(tmp_path / "empty/log")
 
 
 # overlapping
@@ -231,6 +231,13 @@ def test_the_log_has_two_spellings(run, tmp_path):
     for option, out in (("--log", "one"), ("--log-file", "two")):
         assert run(tmp_path / "in", "-o", tmp_path / out, option, tmp_path / f"{out}.jsonl").exit_code == 0
         assert [line["status"] for line in lines(tmp_path / f"{out}.jsonl")] == ["restored"]
+
+
+def test_the_log_may_lie_in_the_folder_of_the_results(run, tmp_path):
+    folder_of(tmp_path / "in", ["a.png"])
+    log = tmp_path / "out" / "deep" / "log.jsonl"
+    assert run(tmp_path / "in", "-o", tmp_path / "out", "--log", log).exit_code == 0
+    assert [line["status"] for line in lines(log)] == ["restored"]
 
 
 def test_processes_share_a_list_by_their_rank():

@@ -19,14 +19,15 @@ class JobLog:
     """Appends lines with the keys input, output, status, seconds, model and reason.
 
     `status` is ``restored``, ``skipped`` or ``failed``; `reason` says why, or what could not be kept, or is empty.
-    Several processes may write to one file: each line is one write to its end. Raises `DataError` when the file cannot
-    be written.
+    Several processes may write to one file: each line is one write to its end. Its folder is made where there is none,
+    as that of the results is. Raises `DataError` when the file cannot be written.
     """
 
     def __init__(self, path: str | Path, model: str = "") -> None:
         self.path = Path(path)
         self.model = model
         try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
         except OSError as error:
             raise DataError(f"{path}: {write_failure(error)}") from error
