@@ -30,8 +30,9 @@ from restorekit.plugin import Entry, hookimpl
 from restorekit.plugin.discovery import Plugin, load_plugin, new_manager
 from restorekit.plugin.registry import registry
 from restorekit.recipe import Recipe
-from restorekit.testing import CheckSkippedError, checks_for
+from restorekit.testing import Check, CheckSkippedError, checks_for
 from restorekit.testing.plugin_checks import PLUGIN_CHECKS
+from restorekit.testing.report import _run
 from restorekit.weights.files import save_weights
 from restorekit.weights.manifest import add_to_manifest
 
@@ -213,7 +214,144 @@ class WithoutGradients(Net):
         return super().forward(degraded)
 
 
+class WithoutSuper(nn.Module):
+    def __init__(self) -> None:
+        self.layer = nn.Conv2d(3, 3, 3, padding=1)
+
+
+class DefaultOfNothing(nn.Module):
+    def __init__(self, width=None) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(3, width, 3)
+
+
+class PlainList(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = [nn.Conv2d(3, 3, 3, padding=1) for _ in range(2)]
+
+    def forward(self, degraded):
+        return degraded + self.layers[1](self.layers[0](degraded))
+
+
+class PlainDict(Net):
+    def __init__(self) -> None:
+        super().__init__()
+        self.scales = {"red": nn.Parameter(torch.ones(()))}
+
+    def forward(self, degraded):
+        return super().forward(degraded) * self.scales["red"]
+
+
+class Lazy(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.LazyConv2d(3, 3, padding=1)
+
+    def forward(self, degraded):
+        return degraded + self.layer(degraded)
+
+
+class Array(Net):
+    def forward(self, degraded):
+        return super().forward(degraded).detach().numpy()
+
+
+class ThroughArrays(Net):
+    def forward(self, degraded):
+        return torch.from_numpy(super().forward(degraded).detach().numpy())
+
+
+class Levels(Net):
+    def forward(self, degraded):
+        return 255 * super().forward(degraded)
+
+
+class FunctionalDropout(Net):
+    def forward(self, degraded):
+        return nn.functional.dropout(super().forward(degraded), 0.1)
+
+
+class LayerInForward(Net):
+    def forward(self, degraded):
+        return super().forward(degraded) + nn.Conv2d(3, 3, 1).to(degraded)(degraded)
+
+
+class AlwaysTraining(Net):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(3)
+
+    def forward(self, degraded):
+        self.norm.train()
+        return super().forward(self.norm(degraded))
+
+
+class FillsFloat32(Net):
+    def forward(self, degraded):
+        restored = torch.zeros_like(degraded)
+        restored[torch.arange(len(degraded), device=degraded.device)] = self.layer(degraded)
+        return degraded + restored
+
+
+class SwappedAxes(Net):
+    def forward(self, degraded):
+        return super().forward(degraded).transpose(2, 3)
+
+
+class OneSize(Net):
+    def __init__(self) -> None:
+        super().__init__()
+        self.position = nn.Parameter(torch.zeros(1, 3, 64, 64))
+
+    def forward(self, degraded):
+        return super().forward(degraded + self.position)
+
+
+class Printing(Net):
+    def forward(self, degraded):
+        print("degraded:", degraded.shape)  # noqa: T201
+        return super().forward(degraded)
+
+
+class TiedTwice(Net):
+    def __init__(self) -> None:
+        super().__init__()
+        self.again = self.layer
+
+    def forward(self, degraded):
+        return super().forward(self.again(degraded))
+
+
+class WithoutBatch(Net):
+    def forward(self, degraded):
+        return super().forward(degraded)[0]
+
+
+class MoreArguments(Net):
+    def forward(self, degraded, mask):
+        return super().forward(degraded)
+
+
 GENERATORS = [
+    (WithoutSuper, "builds-by-default", "call super().__init__() first"),
+    (DefaultOfNothing, "builds-by-default", "its defaults must give one that works"),
+    (PlainList, "registers-its-layers", "its layers is a plain list of layers"),
+    (PlainDict, "registers-its-layers", "make it an nn.ModuleDict"),
+    (Lazy, "registers-its-layers", "in place of a lazy layer"),
+    (Array, "runs", "forward returned a ndarray"),
+    (ThroughArrays, "gradients-reach-all-parameters", "without numpy, detach() and torch.no_grad()"),
+    (Levels, "restores-into-range", "0..255 must be converted inside the network"),
+    (FunctionalDropout, "deterministic", "training=self.training"),
+    (LayerInForward, "deterministic", "make layers in __init__"),
+    (AlwaysTraining, "remembers-nothing", "norm.running_mean"),
+    (FillsFloat32, "works-in-bfloat16", "cast by .to(other.dtype)"),
+    (SwappedAxes, "keeps-any-size", "swapped axes"),
+    (OneSize, "keeps-any-size", "what holds for one size"),
+    (Printing, "prints-nothing", "write it to a logger"),
+    (TiedTwice, "state-round-trips", "none of them under two names"),
+    (WithoutBatch, "runs", "(3, 64, 64) went out"),
+    (MoreArguments, "runs", "missing 1 required positional argument: 'mask'"),
     (Caching, "remembers-nothing", "keep nothing of one image for the next"),
     (Counting, "remembers-nothing", "a call in eval mode changes its calls"),
     (DefaultType, "leaves-shared-settings-alone", "it changes torch's default type"),
@@ -361,7 +499,64 @@ class LearnedWeight(nn.Module):
         return L1.forward(self, seen) * (-self.log_weight).exp() + self.log_weight
 
 
+class TwoImages(nn.Module):
+    def forward(self, restored, clean):
+        return (restored - clean).abs().mean()
+
+
+class DetachedImage(nn.Module):
+    def forward(self, seen):
+        return (seen.output.image.detach() - seen.clean).abs().mean()
+
+
+class Item(nn.Module):
+    def forward(self, seen):
+        return torch.tensor((seen.output.image - seen.clean).abs().mean().item())
+
+
+class WholeLevels(nn.Module):
+    def forward(self, seen):
+        return ((255 * seen.output.image).round() / 255 - seen.clean).abs().mean()
+
+
+class NearDegraded(nn.Module):
+    def forward(self, seen):
+        return (seen.output.image - seen.batch.degraded).abs().mean()
+
+
+class MovingMean(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.mean = None
+
+    def forward(self, seen):
+        value = (seen.output.image - seen.clean).abs().mean()
+        self.mean = value.detach() if self.mean is None else 0.9 * self.mean + 0.1 * value.detach()
+        return value / self.mean
+
+
+class HiddenLayer(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = [nn.Conv2d(3, 3, 1).requires_grad_(False)]
+
+    def forward(self, seen):
+        return (self.layers[0](seen.output.image) - self.layers[0](seen.clean)).abs().mean()
+
+
+def the_loss_itself(seen):
+    return (seen.output.image - seen.clean).abs().mean()
+
+
 LOSSES = [
+    (TwoImages, "is-a-finite-scalar", "a loss is called with one LossInput"),
+    (DetachedImage, "gives-gradients", "without item() and detach()"),
+    (Item, "gives-gradients", "without item() and detach()"),
+    (WholeLevels, "gives-gradients", "zero everywhere"),
+    (NearDegraded, "uses-what-it-declares", "its value is the same for any clean"),
+    (MovingMean, "deterministic", "keep nothing of one batch for the next"),
+    (HiddenLayer, "registers-its-layers", "make it an nn.ModuleList"),
+    (the_loss_itself, "builds-by-default", "make it a class"),
     (LearnedWeight, "has-nothing-to-learn", "no optimizer ever sees its log_weight"),
     (WrongSign, "falls-as-images-get-better", "turn its sign"),
     (Similarity, "falls-as-images-get-better", "turn its sign"),
@@ -473,7 +668,45 @@ class DrawnInItsType(Veil):
         return (clean + 0.1 * noise).clamp(0, 1), None
 
 
+class ChangesTheBatch(nn.Module):
+    def forward(self, batch):
+        batch.mask = (batch.degraded.mean(1, keepdim=True) > 0.5).float()
+        return batch
+
+
+class TakesTheImage(nn.Module):
+    def forward(self, degraded):
+        return (degraded.mean(1, keepdim=True) > 0.5).float()
+
+
+class SoftMask(nn.Module):
+    def forward(self, batch):
+        return batch.replace(mask=batch.degraded.mean(1, keepdim=True))
+
+
+class Pooled:
+    higher_is_better, unit = False, ""
+
+    def __call__(self, restored, clean):
+        return (restored.double() - clean.double()).abs().mean()
+
+
+class OneJudgement(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(6, 1, 4, 2)
+
+    def forward(self, candidate, degraded):
+        return Judgement(self.layer(torch.cat((candidate, degraded), 1)).mean().view(1))
+
+
 OTHERS = [
+    ("prior", ChangesTheBatch, {"gives": {"mask"}}, "gives-what-it-declares", "return batch.replace(mask=...)"),
+    ("prior", TakesTheImage, {"gives": {"mask"}}, "gives-what-it-declares", "it is called with the Batch"),
+    ("prior", SoftMask, {"gives": {"mask"}}, "gives-what-it-declares", "give float32 with 0 and 1 only"),
+    ("metric", Pooled, {"needs": {"clean"}}, "scores-each-image", "give [B]"),
+    ("loss", L1, {"needs": {"cleen"}}, "is-a-finite-scalar", "Did you mean 'clean'?"),
+    ("discriminator", OneJudgement, {"gives": {"logits"}}, "runs", "keep the batch first"),
     ("loss", MaskedMean, {"needs": {"clean", "mask"}}, "stands-empty-masks", "for images without degraded pixels"),
     (
         *("prior", LearnedPrior, {"needs": {"clean"}, "gives": {"mask"}}),
@@ -807,6 +1040,27 @@ def entries():
 
 
 @pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("wrong_module:restorekit_entries", "name the module alone, as hooks are found by their names: 'wrong_module'"),
+        ("wrong_module.plugin", "names the module 'wrong_module.plugin', and there is no 'wrong_module.plugin'"),
+        ("wrong_package", "there is no 'wrong_package'; mend the name, or see that the wheel holds the package"),
+    ],
+)
+def test_entry_points(loaded, value, message):
+    module("wrong_module", restorekit_entries=hookimpl(lambda: []))
+    assert message in load_plugin(new_manager(), "wrong", value, "restorekit-wrong", "1.0").error
+
+
+def test_a_module_that_lacks_another_is_told_apart(tmp_path, monkeypatch):
+    (tmp_path / "wrong_importer.py").write_text("import no_such_library\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    error = load_plugin(new_manager(), "wrong", "wrong_importer", "restorekit-wrong", "1.0").error
+    assert "No module named 'no_such_library'" in error
+    assert "entry point" not in error
+
+
+@pytest.mark.parametrize(
     ("members", "message"),
     [
         ({"restorekit_entries": entries}, "restorekit_entries is not marked as a hook; write @hookimpl"),
@@ -966,4 +1220,21 @@ def test_a_right_procedure_passes():
 
 def test_the_catalogue_is_large():
     tables = (GENERATORS, LOSSES, OTHERS, DATASETS, MODELS, PROCEDURES, HOOKS)
-    assert sum(map(len, tables)) + 7 + 7 + 2 >= 110
+    assert sum(map(len, tables)) + 7 + 7 + 3 + 2 >= 145
+
+
+def test_the_report_shows_the_remedy_and_the_components_own_traceback():
+    [check] = [c for c in checks_for(component("generator", WithoutSuper)) if c.name == "builds-by-default"]
+    shown = str(_run(check, ""))
+    assert "call super().__init__() first" in shown
+    assert "self.layer = nn.Conv2d(3, 3, 3, padding=1)" in shown
+    assert shown.count("cannot assign module") == 2
+
+
+def test_the_report_says_why_a_component_must_not_exit():
+    def leaving() -> None:
+        sys.exit(3)
+
+    shown = str(_run(Check("loss:thing:runs", leaving), ""))
+    assert "leave exiting to restorekit" in shown
+    assert "sys.exit(3)" in shown

@@ -11,6 +11,7 @@ import torchvision
 from click.testing import CliRunner
 
 import restorekit
+from restorekit.backbones import pretrained
 from restorekit.backbones.pretrained import feature_state
 from restorekit.cli.weights import command
 from restorekit.errors import WeightsError
@@ -108,3 +109,18 @@ def test_the_perceptual_loss_finds_its_network(tmp_path):
     assert state["0.weight"].dtype == torch.float32
     loss = restorekit.create("loss", "perceptual")
     assert loss.network is not None
+
+
+def test_what_the_hub_prints_stays_out_of_standard_output(tmp_path, monkeypatch, capsys):
+    """``benchmark --json`` and ``restore -`` write there."""
+
+    class Hub:
+        def get_state_dict(self, progress, check_hash):
+            print("Downloading")  # noqa: T201
+            return {"features.0.weight": torch.zeros(1)}
+
+    monkeypatch.setenv("RESTOREKIT_WEIGHTS", str(tmp_path))
+    monkeypatch.setitem(pretrained._WEIGHTS, "vgg16", Hub())
+    pretrained._from_hub("vgg16")
+    written = capsys.readouterr()
+    assert (written.out, written.err) == ("", "Downloading\n")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self
@@ -69,7 +71,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
 def _from_hub(name: str) -> dict[str, Tensor]:
     weights = _WEIGHTS[name]
     try:
-        return dict(weights.get_state_dict(progress=False, check_hash=True))
+        with contextlib.redirect_stdout(sys.stderr):  # the hub prints what it fetches
+            return dict(weights.get_state_dict(progress=False, check_hash=True))
     except (OSError, RuntimeError) as error:
         file = weights.url.rsplit("/", 1)[-1]
         cache = Path(torch.hub.get_dir()) / "checkpoints" / file

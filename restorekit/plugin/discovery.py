@@ -168,6 +168,25 @@ def _register(manager: pluggy.PluginManager, module: ModuleType, name: str) -> t
         raise
 
 
+def _imported(name: str) -> ModuleType:
+    """Import the module that an entry point names. Raises `PluginError` when it names none that there is."""
+    module, colon, attribute = name.partition(":")
+    if colon:
+        raise PluginError(
+            f"its entry point names the object {attribute!r} in {module!r}; name the module alone, as hooks are found"
+            f" by their names: {module!r}"
+        )
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise  # the module is there, and lacks another
+        raise PluginError(
+            f"its entry point names the module {name!r}, and there is no {error.name!r}; mend the name, or see that the"
+            " wheel holds the package"
+        ) from error
+
+
 def load_plugin(manager: pluggy.PluginManager, name: str, module_name: str, distribution: str, version: str) -> Plugin:
     """Import, register and ask one plugin. Whatever it raises becomes its `error`.
 
@@ -175,7 +194,7 @@ def load_plugin(manager: pluggy.PluginManager, name: str, module_name: str, dist
     """
     plugin = Plugin(name, module_name, distribution, version)
     with foreign_code() as told:
-        entries = _register(manager, importlib.import_module(module_name), name)
+        entries = _register(manager, _imported(module_name), name)
     if told.error is not None:
         return replace(plugin, error=told.line, traceback=told.trace)
     return replace(plugin, entries=entries)

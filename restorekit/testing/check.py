@@ -123,6 +123,12 @@ def naming_no_device() -> Iterator[None]:
         ) from error
 
 
+def one_line(error: BaseException) -> str:
+    """Return the type and the first 240 characters of an error in one line; of a failed check its message alone."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, CheckFailedError) else f"{type(error).__name__}: {text[:240]}"
+
+
 def check_name(function: Callable[..., object]) -> str:
     """Return a check's name as people type it: ``check_any_size`` is ``any-size``."""
     return function.__name__.removeprefix("check_").replace("_", "-")

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from restorekit.data.tasks import TaskCard
-from restorekit.errors import RecipeError, closest
+from restorekit.errors import RecipeError, RestorekitError, closest
 from restorekit.plugin.entry import KINDS, Kind
 from restorekit.plugin.registry import registry
-from restorekit.testing.check import CheckFailedError, Subject, for_kinds, naming_no_device, require
+from restorekit.testing.check import CheckFailedError, Subject, for_kinds, naming_no_device, one_line, require
 
 _BUILT: tuple[Kind, ...] = ("generator", "discriminator", "prior", "loss", "metric", "synthesizer")
 _UNKNOWN = "no_such_setting_as_this"
@@ -67,10 +68,27 @@ def check_builds_by_default(subject: Subject) -> None:
         )
         require(
             parameter.default is not parameter.empty,
-            f"its setting {parameter.name!r} has no default; give each setting one",
+            f"its setting {parameter.name!r} has no default; give each setting one{_if_function(target)}",
         )
     with naming_no_device():
+        _build(target)
+
+
+def _build(target: Callable[..., object]) -> None:
+    try:
         target()
+    except (RestorekitError, AssertionError):
+        raise  # what the author wrote, or what tells of a device, is clear
+    except Exception as error:
+        forgot = "Module.__init__() call" in str(error)
+        remedy = "call super().__init__() first in __init__" if forgot else "its defaults must give one that works"
+        raise CheckFailedError(f"it cannot be built without settings: {one_line(error)}; {remedy}") from error
+
+
+def _if_function(target: object) -> str:
+    if not inspect.isfunction(target):
+        return ""
+    return ". The target makes the component from its settings, and is not the component itself: make it a class"
 
 
 def _shown(parameter: inspect.Parameter) -> str:
@@ -94,3 +112,34 @@ def check_refuses_unknown_settings(subject: Subject) -> None:
     except (RecipeError, TypeError, ValueError):
         return
     raise CheckFailedError(f"it accepts the unknown setting {_UNKNOWN!r}; take **kwargs out of its signature")
+
+
+@for_kinds("generator", "discriminator", "loss", "prior", gate=True)
+def check_registers_its_layers(subject: Subject) -> None:
+    """Torch knows of all its layers, and the sizes of their parameters, as soon as it is built."""
+    network = subject.build()
+    if not isinstance(network, nn.Module):
+        return  # other checks say what it must be
+    known = {id(module) for module in network.modules()} | {id(parameter) for parameter in network.parameters()}
+    for owner in network.modules():
+        for name, value in vars(owner).items():
+            hidden = [item for item in _items(value) if id(item) not in known] if not name.startswith("_") else []
+            remedy = "nn.ModuleDict" if isinstance(value, dict) else "nn.ModuleList"
+            require(
+                not hidden,
+                f"its {name} is a plain {type(value).__name__} of layers, which no optimizer, device or file sees; make"
+                f" it an {remedy} (or nn.ParameterList)",
+            )
+    lazy = [name for name, parameter in network.named_parameters() if is_lazy(parameter)]
+    require(
+        not lazy,
+        f"its {', '.join(lazy[:5])} have no size before the first call; give the number of channels in place of a lazy"
+        " layer: optimizer and averages are made before it",
+    )
+
+
+def _items(value: object) -> Iterator[nn.Module | nn.Parameter]:
+    if isinstance(value, dict):
+        value = tuple(value.values())
+    if isinstance(value, list | tuple):
+        yield from (item for item in value if isinstance(item, nn.Module | nn.Parameter))

@@ -30,7 +30,8 @@ def _wrong_size(subject: Subject, stated: SizeRule, height: int, width: int, pro
     remedy = (
         f"it works with size_rule = SizeRule(multiple={rule.multiple}, minimum={rule.minimum}): set that"
         if rule
-        else "no multiple up to 256 works either: the fault is not one of size"
+        else "no multiple up to 256 works either: take out what holds for one size or one orientation alone, such as a"
+        " parameter [H, W], a flatten before nn.Linear, or swapped axes"
     )
     return (
         f"an image of {height}x{width} pixels, which SizeRule(multiple={stated.multiple},"

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from restorekit.interface import Batch, Judgement, LossInput, Output
+from restorekit.interface import Batch, BatchFields, Judgement, LossInput, Output
 from restorekit.testing.check import (
     CheckFailedError,
     Subject,
@@ -21,6 +21,8 @@ from restorekit.testing.check import (
 )
 from restorekit.testing.loss_inputs import Case, loss_cases, needs_networks
 from restorekit.testing.samples import SIZES, finite, image, seeded, tensors
+
+_NO_GRADIENT = "in the {}'s phase its value carries no gradient; compute it by torch alone, without item() and detach()"
 
 LossFunction = Callable[[LossInput], Tensor]
 
@@ -41,7 +43,7 @@ def working(subject: Subject, loss: LossFunction, **size: int) -> list[tuple[Cas
         try:
             found.append((case, loss(case.seen)))
         except Exception as error:  # a loss for the other phase may refuse this one
-            problems.append(f"in the {case.phase}'s phase: {type(error).__name__}: {error}")
+            problems.append(f"in the {case.phase}'s phase: {type(error).__name__}: {error}{_if_called_wrongly(error)}")
             cause = error
     if not found:
         raise CheckFailedError(
@@ -49,6 +51,11 @@ def working(subject: Subject, loss: LossFunction, **size: int) -> list[tuple[Cas
             f" {'; '.join(problems)}"
         ) from cause
     return found
+
+
+def _if_called_wrongly(error: Exception) -> str:
+    wrongly = isinstance(error, TypeError) and "positional argument" in str(error)
+    return "; a loss is called with one LossInput: seen.output.image, seen.clean" if wrongly else ""
 
 
 @for_kinds("loss", gate=True)
@@ -179,12 +186,12 @@ def _require_scalar(value: object, where: str) -> None:
     require(finite(value), f"{where} its value is {float(value.detach())}")
 
 
-@for_kinds("loss")
+@for_kinds("loss", gate=True)
 def check_gives_gradients(subject: Subject) -> None:
     """Something can be learned from it: its gradient at what networks made is finite and not zero."""
     loss = _loss(subject)
     for case, value in working(subject, loss):
-        require(value.requires_grad, f"in the {case.phase}'s phase its value carries no gradient")
+        require(value.requires_grad, _NO_GRADIENT.format(case.phase))
         gradients = torch.autograd.grad(value, case.learned, allow_unused=True)
         present = [g for g in gradients if g is not None]
         require(finite(present), f"in the {case.phase}'s phase its gradient is not finite")
@@ -224,9 +231,9 @@ def _coarse_judgement(judgement: Judgement | None) -> Judgement | None:
     return Judgement(_coarse(judgement.logits), _coarse_extras(judgement.extras))
 
 
-@for_kinds("loss")
+@for_kinds("loss", gate=True)
 def check_deterministic(subject: Subject) -> None:
-    """The same input gives the same value, whatever the random state: noise comes from ``batch.key``."""
+    """The same input gives the same value, whatever the random state and what came before: noise comes from the key."""
     loss = _loss(subject)
     for case, _ in working(subject, loss):
         values = []
@@ -238,6 +245,36 @@ def check_deterministic(subject: Subject) -> None:
             f"in the {case.phase}'s phase two calls give {values[0]} and {values[1]}; draw noise from"
             " batch.key, not from the global random state",
         )
+        loss(replace(case.seen, output=Output(1 - case.seen.output.image, case.seen.output.extras)))
+        again = float(loss(case.seen).detach())
+        require(
+            again == values[0],
+            f"in the {case.phase}'s phase it is {values[0]:.6g}, and behind other images {again:.6g}; keep nothing of"
+            " one batch for the next: a run that goes on would start without it",
+        )
+
+
+@for_kinds("loss")
+def check_uses_what_it_declares(subject: Subject) -> None:
+    """What its entry's `needs` names of the data changes its value: what is declared is asked of every data set."""
+    loss = _loss(subject)
+    cases = working(subject, loss)
+    if any(case.seen.fake is not None for case, _ in cases):
+        return  # what is judged was made of them
+    for name in sorted({"clean", "mask", "references"} & set(subject.component.entry.needs)):
+        differs = any(
+            not torch.equal(loss(replace(case.seen, batch=_inverted(case.seen.batch, name))), value)
+            for case, value in cases
+        )
+        require(
+            differs,
+            f"its entry declares needs={name!r}, and its value is the same for any {name}; use it, or leave it out",
+        )
+
+
+def _inverted(data: Batch, name: str) -> Batch:
+    values: BatchFields = {name: 1 - getattr(data, name)}  # type: ignore[misc]
+    return data.replace(**values)
 
 
 @for_kinds("loss")

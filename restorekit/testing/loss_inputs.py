@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from restorekit.interface import Batch, Judgement, LossInput, Output, SizeRule
 from restorekit.plugin.entry import Kind
 from restorekit.plugin.registry import Component, registry
-from restorekit.testing.check import PLACE, CheckSkippedError, Subject
+from restorekit.testing.check import PLACE, CheckFailedError, CheckSkippedError, Subject
 from restorekit.testing.samples import batch, image, seeded, tensors
 
 _FROM_DATA = frozenset({"clean", "mask", "references", "logits"})
@@ -88,6 +89,7 @@ def loss_cases(subject: Subject, height: int = 0, width: int = 0, count: int = 2
     discriminator = _giver("discriminator", extras, subject)
     given = {name for c in (generator, discriminator) if c for name in c.entry.gives}
     if extras - given:
+        _refuse_misspelt(extras - given)
         raise CheckSkippedError(
             f"no installed network gives {', '.join(sorted(extras - given))}, which this loss needs"
         )
@@ -106,6 +108,16 @@ def loss_cases(subject: Subject, height: int = 0, width: int = 0, count: int = 2
     seen = _only_declared(LossInput(data, fixed, fake, real), needs)
     second = Case("discriminator", seen, [*_parts(fake), *_parts(real)])
     return [first, second]
+
+
+def _refuse_misspelt(names: set[str]) -> None:
+    """Raise `CheckFailedError` for a need that is nearly one that data or some network gives."""
+    kinds: tuple[Kind, ...] = ("generator", "discriminator")
+    given = {extra for kind in kinds for found in registry().components(kind) for extra in found.entry.gives}
+    for name in sorted(names):
+        near = get_close_matches(name, sorted(_FROM_DATA | given), n=1, cutoff=0.75)
+        if near:
+            raise CheckFailedError(f"its entry declares needs={name!r}, which nothing gives. Did you mean {near[0]!r}?")
 
 
 def _data(needs: set[str], count: int, height: int, width: int) -> Batch:

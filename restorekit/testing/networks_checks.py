@@ -6,7 +6,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from restorekit.testing.check import CheckFailedError, Subject, for_kinds, require
+from restorekit.testing.check import CheckFailedError, Subject, for_kinds, one_line, require
 from restorekit.testing.probing import Named, agree, built, run, sample
 from restorekit.testing.samples import finite, seeded, tensors
 
@@ -56,7 +56,7 @@ def check_finite(subject: Subject) -> None:
             require(kinds == {torch.float32}, f"{key!r} is {kinds} for float32 input; keep the input's dtype")
 
 
-@for_kinds("generator", "discriminator")
+@for_kinds("generator", "discriminator", gate=True)
 @torch.no_grad()
 def check_deterministic(subject: Subject) -> None:
     """In eval mode the same input gives the same result, bit for bit, whatever the random state."""
@@ -69,11 +69,12 @@ def check_deterministic(subject: Subject) -> None:
     same, difference = agree(results[0], results[1], 0)
     require(
         same,
-        f"two calls in eval mode differ by {difference:.2g}; switch dropout and noise off when not training",
+        f"two calls in eval mode differ by {difference:.2g}; switch dropout and noise off when not training"
+        " (training=self.training in functional.dropout), and make layers in __init__",
     )
 
 
-@for_kinds("generator", "discriminator")
+@for_kinds("generator", "discriminator", gate=True)
 @torch.no_grad()
 def check_remembers_nothing(subject: Subject) -> None:
     """In eval mode a call changes nothing: neither its state, nor what another image gives after it."""
@@ -132,7 +133,10 @@ def check_gradients_reach_all_parameters(subject: Subject) -> None:
             parameter.data.add_(_STEP * torch.randn_like(parameter))
         result = run(subject, network, degraded)
         total = sum((t.float() * torch.randn_like(t.float())).sum() for t in tensors(result))
-    require(isinstance(total, Tensor) and total.requires_grad, "the results carry no gradient")
+    require(
+        isinstance(total, Tensor) and total.requires_grad,
+        "the results carry no gradient; compute them by torch alone, without numpy, detach() and torch.no_grad()",
+    )
     assert isinstance(total, Tensor)
     total.backward()  # type: ignore[no-untyped-call]
     trained = {n: p for n, p in network.named_parameters() if p.requires_grad}
@@ -152,8 +156,14 @@ def check_works_in_bfloat16(subject: Subject) -> None:
     """Under autocast to bfloat16 it runs, and its results are finite."""
     network = built(subject).eval()
     degraded = sample(subject, network)
-    with torch.autocast(degraded.device.type, dtype=torch.bfloat16):
-        result = run(subject, network, degraded)
+    try:
+        with torch.autocast(degraded.device.type, dtype=torch.bfloat16):
+            result = run(subject, network, degraded)
+    except RuntimeError as error:
+        raise CheckFailedError(
+            f"under bfloat16 autocast it fails: {one_line(error)}; layers give bfloat16 there, so make new tensors of"
+            " the type of what they meet (zeros_like, new_zeros), or cast by .to(other.dtype)"
+        ) from error
     require(finite(result), "under bfloat16 autocast some results are not finite")
 
 
@@ -187,7 +197,8 @@ def check_state_round_trips(subject: Subject) -> None:
         data = safetensors.torch.save(state)
     except Exception as error:
         raise CheckFailedError(
-            f"its state cannot be saved with safetensors ({error}); keep only tensors, none of them shared"
+            f"its state cannot be saved with safetensors; keep only tensors, none of them under two names:"
+            f" {one_line(error)}"
         ) from error
     fresh = _other(subject)
     fresh.load_state_dict(safetensors.torch.load(data), strict=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import FrozenInstanceError
 
 import torch
 from torch import Tensor, nn
@@ -57,9 +58,16 @@ def _called(subject: Subject, prior: nn.Module, data: Batch) -> object:
     except (TypeError, AttributeError) as error:
         needs = sorted(subject.component.entry.needs)
         raise CheckFailedError(
-            f"it fails on what its entry declares as needs ({needs}): {type(error).__name__}: {error}; declare all that"
-            " it uses"
+            f"it fails on what its entry declares as needs ({needs}): {type(error).__name__}: {error}; {_remedy(error)}"
         ) from error
+
+
+def _remedy(error: Exception) -> str:
+    if isinstance(error, FrozenInstanceError):
+        return "a batch is not changed: return batch.replace(mask=...)"
+    if "'Batch'" in str(error):
+        return "it is called with the Batch: take batch.degraded"
+    return "declare all that it uses"
 
 
 @for_kinds("prior", gate=True)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from restorekit.interface import Judgement, Output, SizeRule
-from restorekit.testing.check import CheckFailedError, Subject, require
+from restorekit.testing.check import CheckFailedError, Subject, one_line, require
 from restorekit.testing.samples import SIZES, batch, seeded, tensors
 
 Named = dict[str, Tensor | tuple[Tensor, ...]]
@@ -72,7 +72,8 @@ def _sides(subject: Subject, network: nn.Module) -> tuple[int, ...]:
 
 def _unfit(sides: tuple[int, ...], problem: Exception | None) -> CheckFailedError:
     shown = " and ".join(map(str, sides))
-    return CheckFailedError(f"it fails on images of {shown} pixels square: {type(problem).__name__}: {problem}")
+    reason = one_line(problem) if problem else "no size is allowed"
+    return CheckFailedError(f"it fails on images of {shown} pixels square: {reason}")
 
 
 def running_problem(subject: Subject, network: nn.Module) -> Exception | None:
@@ -99,6 +100,11 @@ def _problem(subject: Subject, network: nn.Module, degraded: Tensor) -> Exceptio
         return error
     finally:
         network.train(training)
+    logits = result.get("logits")
+    if isinstance(logits, Tensor) and (not logits.ndim or len(logits) != len(degraded)):
+        return CheckFailedError(
+            f"logits have the shape {tuple(logits.shape)} for {len(degraded)} images; keep the batch first"
+        )
     image = result.get("image")
     if isinstance(image, Tensor) and image.shape != degraded.shape:
         shapes = f"{tuple(degraded.shape)} came in and {tuple(image.shape)} went out"
@@ -112,10 +118,15 @@ def size_problem(subject: Subject, network: nn.Module, height: int, width: int) 
 
 
 def suggested_rule(subject: Subject, network: nn.Module) -> SizeRule | None:
-    """Return the loosest `SizeRule` with a power of two under which the generator works, found by trying."""
+    """Return the loosest `SizeRule` with a power of two under which the generator works, found by trying.
+
+    Pictures that are not square are among what is tried, whatever the multiple.
+    """
     for multiple in (1, 2, 4, 8, 16, 32, 64, 128, 256):
         rule = SizeRule(multiple)
-        if any(size_problem(subject, network, rule.padded(h), rule.padded(w)) for h, w in SIZES):
+        sizes = [(rule.padded(h), rule.padded(w)) for h, w in SIZES]
+        sizes.append((sizes[0][0], sizes[0][1] + multiple))
+        if any(size_problem(subject, network, height, width) for height, width in sizes):
             continue
         for times in range(1, 1 + max(1, 64 // multiple)):
             side = times * multiple

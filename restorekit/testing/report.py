@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
+from restorekit.errors import RestorekitError
 from restorekit.termination import Terminated
 from restorekit.testing.check import Check, CheckFailedError, CheckSkippedError
 from restorekit.testing.select import Settings, checks_for_plugin, chosen_checks, expected_failures
@@ -20,7 +21,7 @@ _BAD: tuple[Outcome, ...] = ("failed", "unexpected pass")
 class Result:
     """The outcome of the check `key`; `message` says what is wrong or why it was not made; `seconds` it took.
 
-    `traceback`: of an error that the check did not foresee.
+    `traceback`: of the component's own error, where there was one.
     """
 
     key: str
@@ -31,8 +32,9 @@ class Result:
 
     def __str__(self) -> str:
         line = f"{self.outcome.upper() if self.outcome in _BAD else self.outcome:16} {self.key}"
-        shown = self.traceback or self.message
-        return f"{line} ({self.seconds:.1f} s)" + (f"\n    {shown}" if shown else "")
+        message = "" if self.message in self.traceback else self.message
+        shown = (text for text in (message, self.traceback.rstrip()) if text)
+        return "\n    ".join((f"{line} ({self.seconds:.1f} s)", *shown))
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,16 @@ def run_checks(
     return Report(plugin_name, tuple(results))
 
 
+def _trace_of_cause(error: BaseException) -> str:
+    """Return the traceback of the component's own error behind a failed check, or nothing."""
+    cause = error.__cause__
+    while isinstance(cause, CheckFailedError):
+        cause = cause.__cause__
+    if cause is None or isinstance(cause, RestorekitError):
+        return ""
+    return "".join(traceback.format_exception(cause))
+
+
 def _run(check: Check, reason: str) -> Result:
     start = time.perf_counter()
     outcome: Outcome = "passed"
@@ -108,7 +120,7 @@ def _run(check: Check, reason: str) -> Result:
     except CheckSkippedError as error:
         outcome, message = "skipped", str(error)
     except CheckFailedError as error:
-        outcome, message = "failed", str(error)
+        outcome, message, trace = "failed", str(error), _trace_of_cause(error)
     except Terminated:
         raise
     except SystemExit as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 from collections.abc import Callable
 
@@ -52,4 +53,20 @@ def check_leaves_shared_settings_alone(subject: Subject) -> None:
         not changed,
         f"it changes {', '.join(changed)}, for all that runs in the process; leave that to whoever starts it, or set it"
         " back behind you",
+    )
+
+
+@for_kinds("generator", "discriminator", "loss", "prior", "metric", "synthesizer")
+def check_prints_nothing(subject: Subject) -> None:
+    """Building and calling it prints nothing: pictures and JSON go to standard output."""
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        try:
+            use(subject)
+        except Exception:  # other checks say why it does not run
+            return
+    text = printed.getvalue().strip()
+    require(
+        not text,
+        f"it prints {text[:80]!r}, into the middle of what restorekit writes to standard output, at every call; take"
+        " that out, or write it to a logger (logging.getLogger(__name__))",
     )

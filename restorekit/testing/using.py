@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from restorekit.interface import SizeRule
 from restorekit.testing.check import PLACE, Subject
+from restorekit.testing.probing import sample
 from restorekit.testing.samples import batch, image
 
 _SIDE = 64
@@ -25,7 +25,5 @@ def use(subject: Subject) -> None:
     elif subject.kind == "prior":
         component(batch(1, _SIDE, _SIDE))
     else:
-        side = SizeRule.of(component).padded(_SIDE if subject.kind == "generator" else 256)
-        images = batch(2, side, side)
-        arguments = (images.degraded,) if subject.kind == "generator" else (images.clean, images.degraded)
-        component(*arguments)
+        images = sample(subject, component)
+        component(*((images,) if subject.kind == "generator" else (images.flip(-1), images)))
