@@ -167,7 +167,7 @@ def test_sound_generators_pass(target, gives):
         (Swallowing, "builds-by-default", "'**rest' cannot be given by name"),
         (NoDefault, "builds-by-default", "setting 'width' has no default"),
         (HiddenState, "state-round-trips", "must be a parameter or a registered buffer"),
-        (SharedWeights, "state-round-trips", "none of them shared"),
+        (SharedWeights, "state-round-trips", "none of them under two names"),
         (Levels, "restores-into-range", "images in [-1, 1] or 0..255 must be converted"),
         (Viewing, "works-in-channels-last", "view"),
         (WithExtras, "gives-what-it-declares", "it gives ['attention'] and its entry declares gives=[]"),
@@ -226,7 +226,7 @@ def test_sound_discriminator_passes():
         (Probabilities, "judges-logits", "leave the sigmoid out"),
         (Blind, "gradient-reaches-the-candidate", "no gradient reaches the candidate"),
         (BareTensor, "runs", "return Judgement(logits, extras)"),
-        (OneNumber, "judges-logits", "keep the batch first"),
+        (OneNumber, "runs", "keep the batch first"),
     ],
 )
 def test_faults_of_discriminators_are_found(target, check, message):
