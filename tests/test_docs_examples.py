@@ -30,7 +30,7 @@ PAGES = sorted(
 # All are run whole, but for these, with why not.
 ELSEWHERE = {
     "docs/plugins/examples.md": "test_plugin_examples.py runs it, and lets the models of the page learn something",
-    "docs/performance.md": "scripts that take from minutes to days, and a line of the page on benchmarks",
+    "docs/performance.md": "takes from minutes to days; a test below tries its scripts and options",
 }
 RUN = [page for page in PAGES if page.relative_to(REPOSITORY).as_posix() not in ELSEWHERE]
 CLIENT = "gradio_client"  # an example that uses it needs the running page; tests of the page run it
@@ -84,6 +84,19 @@ def test_examples_of_a_page_run(page, stage):
             assert json.loads(code)
         if language == "toml" and "project" not in tomllib.loads(code):
             assert from_toml(code).name
+
+
+@pytest.mark.slow
+def test_the_page_on_performance_names_what_there_is(stage):
+    """Its scripts start and have the options; its benchmarks are parsed to the last option."""
+    page = (DOCS / "performance.md").read_text(encoding="utf-8")
+    lines = [line for language, code in blocks(page) if language == "sh" for line in shell_lines(code)]
+    assert len(lines) > 8
+    for line in lines:
+        if line.startswith("restorekit "):
+            stage.parse(shlex.split(line, comments=True)[1:])
+        else:
+            stage.run_line(line)
 
 
 @pytest.mark.slow

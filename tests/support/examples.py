@@ -165,7 +165,7 @@ class Stage:
         if ">" in words:
             target, words = self.folder / words[-1], words[:-2]
         if any(" ".join(words).startswith(begin) for begin in NOT_RUN):
-            return self._parse(words)
+            return self.parse(words)
         if words[:2] == ["weights", "push"]:
             return self._pushed(words)
         stand_ins.provide(self.folder, words)
@@ -184,7 +184,8 @@ class Stage:
             self._process(sys.executable, "-m", "restorekit", *words, cwd=self.folder, **hub.environment)
             assert hub.files
 
-    def _parse(self, words: list[str]) -> None:
+    def parse(self, words: list[str]) -> None:
+        """Parse a command of restorekit to its last option, and do not run it."""
         command: click.Command = cli
         name = "restorekit"
         with cli.make_context(name, list(words), ignore_unknown_options=True, allow_extra_args=True) as context:
