@@ -890,6 +890,24 @@ def test_weights(tmp_path, monkeypatch, kind, check, message):
     sys.modules.pop("restorekit_weighty", None)
 
 
+@pytest.mark.parametrize(("stated", "measured"), [(0.0, 0.003), (-0.01, 0.02), (1.9, 2.4)])
+def test_a_gain_of_next_to_nothing_may_turn_its_sign(tmp_path, monkeypatch, stated, measured):
+    from restorekit.testing import weights_checks
+
+    monkeypatch.setattr(weights_checks, "measured_gains", lambda network, task: [measured])
+    package = tmp_path / "restorekit_weighty"
+    (package / "weights").mkdir(parents=True)
+    (package / "__init__.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    model = declared("model", "thing", recipe(), tasks=("raindrop",), weights="restorekit_weighty:weights")
+    with installed(declared("generator", "net", Net), model):
+        save_weights(package / "weights" / "thing.safetensors", build_generator(recipe()), recipe())
+        add_to_manifest(package / "weights", "thing", "thing.safetensors", gain=stated)
+        [check] = [c for c in checks_for(model) if c.name == "weights-gain-what-they-say"]
+        check()
+    sys.modules.pop("restorekit_weighty", None)
+
+
 # procedures
 
 
