@@ -8,6 +8,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from kornia.color import linear_rgb_to_rgb, rgb_to_linear_rgb
 from torch import Tensor, nn
 
 from restorekit.errors import RecipeError
@@ -100,15 +101,25 @@ def filled(image: Tensor, mask: Tensor, levels: int) -> Tensor:
     return known
 
 
+def unveiled(image: Tensor, light: Tensor, density: Tensor) -> Tensor:
+    """Take away what a drop out of focus does: in linear light it lets through exp(-density), and adds `light`.
+
+    image [B, 3, H, W] in [0, 1], sRGB; light [B, 3, H / 2, W / 2] and density [B, 1, H / 2, W / 2], both smooth, are
+    enlarged -> like image, not clipped.
+    """
+    veil = F.interpolate(torch.cat((light, density.clamp(-1, 3)), 1), scale_factor=2, mode="bilinear")
+    return linear_rgb_to_rgb((rgb_to_linear_rgb(image) - veil[:, :3]) * veil[:, 3:].exp())
+
+
 class Derain(nn.Module):
     """Find what rain has changed in an image, and take only that away.
 
     degraded [B, 3, H, W] in [0, 1], height and width multiples of 16 -> `Output` with image = degraded + mask *
-    ((1 - covered) * correction + covered * (behind - degraded)), not clipped, and the extras ``mask`` [B, 1, H, W] in
-    [0, 1], where the image was changed, and ``mask_logits``, the same before the sigmoid. `covered` in [0, 1] says
-    which of two ways fits: what shines through is corrected, and what is hidden is replaced by what may be `behind`
-    it, told as a difference from what the surroundings alone would give (`filled`). Where the mask is 0 the image
-    comes back bit for bit.
+    ((1 - covered) * (unveiled + correction) + covered * behind - degraded), not clipped, and the extras ``mask``
+    [B, 1, H, W] in [0, 1], where the image was changed, and ``mask_logits``, the same before the sigmoid. `covered` in
+    [0, 1] says which of two ways fits: what shines through is freed of a smooth veil (`unveiled`) and corrected, and
+    what is hidden is replaced by what may be `behind` it, told as a difference from what the surroundings alone would
+    give (`filled`). Where the mask is 0 the image comes back bit for bit.
 
     A U-Net (Ronneberger et al. 2015) over the image at half resolution with 12 channels (pixel unshuffle, Shi et al.,
     CVPR 2016): full resolution with few channels leaves matrix units idle. Levels are halved by 2x2 convolutions and
@@ -140,7 +151,7 @@ class Derain(nn.Module):
         self.downs = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in steps)
         self.ups = nn.ModuleList(nn.Conv2d(coarse, 4 * fine, 1) for fine, coarse in steps)
         self.decoders = nn.ModuleList(level(index) for index in range(len(steps)))
-        self.tail = nn.Conv2d(widths[0], (2 * _COLOURS + 2) * _SHUFFLE**2, 3, padding=1)
+        self.tail = nn.Conv2d(widths[0], (2 * _COLOURS + 2) * _SHUFFLE**2 + _COLOURS + 1, 3, padding=1)
         for layer in (self.head, *self.downs, *self.ups):
             _initialise(layer, "linear")
         _initialise(self.tail, "linear", gain=0.05)
@@ -156,11 +167,12 @@ class Derain(nn.Module):
         levels = zip(self.ups, self.decoders, skips, strict=True)
         for up, decoder, skip in reversed(list(levels)):
             features = decoder(F.pixel_shuffle(up(features), 2) + skip)
-        found = F.pixel_shuffle(self.tail(features), _SHUFFLE).float()
-        correction, logits, behind, covered = torch.split(found, [_COLOURS, 1, _COLOURS, 1], dim=1)
+        fine, light, density = self.tail(features).float().split([(2 * _COLOURS + 2) * _SHUFFLE**2, _COLOURS, 1], dim=1)
+        correction, logits, behind, covered = F.pixel_shuffle(fine, _SHUFFLE).split([_COLOURS, 1, _COLOURS, 1], dim=1)
         mask = torch.sigmoid(logits)
         behind = behind + filled(degraded, mask.detach(), levels=len(skips) + 1)
-        change = torch.lerp(correction, behind - degraded, torch.sigmoid(covered))
+        through = unveiled(degraded, light, density) + correction
+        change = torch.lerp(through, behind, torch.sigmoid(covered)) - degraded
         return Output(degraded + mask * change, {"mask": mask, "mask_logits": logits})
 
 

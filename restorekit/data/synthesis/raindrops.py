@@ -17,9 +17,11 @@ import math
 from dataclasses import dataclass, fields
 
 import torch
+from kornia.color import rgb_to_linear_rgb
 from torch import Tensor
 from torch.nn import functional
 
+from restorekit.data.synthesis.aperture import kernels, margin, out_of_focus
 from restorekit.data.synthesis.draws import Range, between, check, uniforms
 
 REFERENCE_AREA = 720 * 480
@@ -54,6 +56,8 @@ class RaindropSettings:
     (negative) at the edge. `detail`: how much of the picture inside a drop its blur leaves (0: its mean).
     `local`: share of light from behind the drop, widely blurred, in place of that from all around. `relief`: how much
     a drop in focus brightens towards its lower edge, where it shows the sky, and darkens towards its upper one.
+    `aperture`: diameter of the disc to which the lens spreads each point of the pane, pixels; `glare`: by what the
+    linear light of the drops is multiplied before (skies that would overexpose).
     `scale`: multiplies every size, for images that are larger or smaller views than 720x480; it keeps the
     covered share.
     """
@@ -74,6 +78,8 @@ class RaindropSettings:
     detail: Range = (1.0, 1.0)
     local: Range = (0.0, 0.0)
     relief: Range = (0.0, 0.0)
+    aperture: Range = (0.0, 0.0)
+    glare: Range = (1.0, 1.0)
     scale: float = 1.0
 
 
@@ -132,17 +138,39 @@ WIDE = RaindropSettings(
 )
 """From few to many drops of all sizes, faint to opaque, darker or brighter than the scene; some run down the glass."""
 
+BOKEH = RaindropSettings(
+    count=(20.0, 320.0),
+    diameter=(4.0, 15.0),
+    smaller=0.4,
+    larger=0.5,
+    largest=45.0,
+    running=(0.0, 0.1),
+    opacity=(0.9, 1.2),
+    defocus=(0.5, 1.0),
+    view=(1.0, 2.5),
+    sky=(0.2, 0.9),
+    sky_lift=(0.0, 1.0),
+    rim=(-0.2, 0.4),
+    detail=(0.3, 1.0),
+    local=(0.0, 0.7),
+    relief=(0.0, 1.0),
+    aperture=(8.0, 60.0),
+    glare=(0.5, 2.5),
+)
+"""A pane far out of focus behind which the scene stays sharp: each drop is a disc of the lens's aperture."""
+
 MIXED = (DROPS, SOFT)
 """Each image takes one of the two, by its key; both kinds are in the Raindrop data set (Qian et al., 2018)."""
 
-LENS = (SHARP, SHARP, SHARP, SHARP, WIDE, WIDE, WIDE, DROPS, DROPS, SOFT)
-"""Each image takes one of the four, in these shares: as photographs through wet glass show them."""
+LENS = (SHARP, SHARP, SHARP, SHARP, WIDE, WIDE, WIDE, DROPS, SOFT, BOKEH, BOKEH, BOKEH, BOKEH, BOKEH, BOKEH, BOKEH)
+"""Each image takes one of the five, in these shares: as photographs through wet glass show them."""
 
 PRESETS: dict[str, RaindropSettings | tuple[RaindropSettings, ...]] = {
     "drops": DROPS,
     "soft": SOFT,
     "sharp": SHARP,
     "wide": WIDE,
+    "bokeh": BOKEH,
     "mixed": MIXED,
     "lens": LENS,
 }
@@ -182,10 +210,16 @@ class Raindrops:
 
 def _with_drops(clean: Tensor, keys: Tensor, settings: RaindropSettings) -> Tensor:
     values = _image_values(settings, keys)
-    drops = _Drops.draw(settings, values, keys, clean.shape[-2], clean.shape[-1])
-    maps = _maps(drops, clean, values["defocus"])
-    light = _seen_through(clean, maps, values)
-    return torch.lerp(clean, light, maps["cover"]).clamp(0, 1)
+    around = margin(settings.aperture[1] * settings.scale)
+    scene = functional.pad(clean, (around,) * 4, mode="replicate")
+    drops = _Drops.draw(settings, values, keys, scene.shape[-2], scene.shape[-1])
+    maps = _maps(drops, scene, values["defocus"])
+    light = _seen_through(scene, maps, values)
+    if not around:
+        return torch.lerp(clean, light, maps["cover"]).clamp(0, 1)
+    light = rgb_to_linear_rgb(light.clamp(0, 1)) * values["glare"].to(light)[:, None, None, None]
+    aperture = kernels(values["aperture"], uniforms(keys, 13, 3), 2 * around - 1)
+    return out_of_focus(scene, maps["cover"], light, aperture)[..., around:-around, around:-around]
 
 
 def _image_values(settings: RaindropSettings, keys: Tensor) -> dict[str, Tensor]:
@@ -194,7 +228,8 @@ def _image_values(settings: RaindropSettings, keys: Tensor) -> dict[str, Tensor]
     ranges = {name: bounds for name, bounds in ranges.items() if isinstance(bounds, tuple)}
     draws = uniforms(keys, 10, len(ranges))
     values = {name: between(draws[:, i], bounds) for i, (name, bounds) in enumerate(ranges.items())}
-    values["defocus"] = values["defocus"] * settings.scale
+    for size in ("defocus", "aperture"):
+        values[size] = values[size] * settings.scale
     return values
 
 
