@@ -112,10 +112,10 @@ SHARP = RaindropSettings(
     view=(1.0, 2.5),
     sky=(0.0, 0.5),
     sky_lift=(0.1, 0.9),
-    rim=(-0.2, 0.6),
+    rim=(-0.2, 0.9),
     detail=(0.7, 1.0),
-    local=(0.0, 0.3),
-    relief=(0.2, 1.0),
+    local=(0.0, 1.0),
+    relief=(0.2, 1.3),
 )
 """Many small drops in focus, each a tiny view upside down: bright below, dark above."""
 
@@ -395,6 +395,6 @@ def _seen_through(clean: Tensor, maps: dict[str, Tensor], values: dict[str, Tens
     shown = torch.lerp(shown, behind, local)
     light = torch.lerp(shown, sky.expand_as(shown), maps["sky"].clamp(0, 1))
     edge = maps["level"].clamp(max=1.0) ** 4
-    relief = values["relief"].to(clean)[:, None, None, None] * y
+    relief = values["relief"].to(clean)[:, None, None, None] * y * y.abs()
     light = torch.lerp(light, sky.expand_as(light), relief.clamp(0, 1))
     return light * (1 - maps["rim"] * edge) * (1 + relief.clamp(-0.9, 0))
