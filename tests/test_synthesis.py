@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from kornia.color import rgb_to_linear_rgb
 from PIL import Image
 from scipy import ndimage
 
@@ -16,8 +17,9 @@ from restorekit.data.augment import augment
 from restorekit.data.builtin import photos
 from restorekit.data.builtin.sets import builtin_pairs
 from restorekit.data.synthesis import DROP_PRESETS, add_drops, add_streaks, presets, synthesize
+from restorekit.data.synthesis.aperture import kernels, out_of_focus, spread
 from restorekit.data.synthesis.defocus import defocus
-from restorekit.data.synthesis.raindrops import DROPS, SOFT
+from restorekit.data.synthesis.raindrops import BOKEH, DROPS, SOFT
 from restorekit.data.synthesis.streaks import HEAVY, LIGHT, PRESETS, REAL
 from restorekit.errors import DataError, UnknownNameError
 from restorekit.interface import Batch
@@ -314,6 +316,53 @@ def test_wide_drops_darken_as_well_as_lighten():
     assert (change > 5 / 255).any((1, 2)).float().mean() > 0.4
 
 
+def test_the_image_of_a_point_out_of_focus_is_the_aperture():
+    shapes = torch.tensor([[0.0, 0.5, 0.25], [0.41, 0.5, 0.25], [0.99, 0.0, 1.0]])  # round, five blades, eight
+    aperture = kernels(torch.tensor([21.0, 21.0, 21.0]), shapes, 31)
+    torch.testing.assert_close(aperture.sum((1, 2)), torch.ones(3))
+    areas = [float((one > 0.5 * one.max()).sum()) / (np.pi * 10.5**2) for one in aperture]
+    pentagon, octagon = (n / 2 * np.sin(2 * np.pi / n) / np.pi for n in (5, 8))
+    assert areas == pytest.approx([1.0, pentagon, octagon], rel=0.06)
+    assert aperture[2, 15, 23] > 1.3 * aperture[2, 15, 15]  # a bright rim
+    point = torch.zeros(3, 1, 64, 64)
+    point[..., 20, 40] = 2.0
+    expected = torch.zeros(3, 1, 64, 64)
+    expected[:, 0, 5:36, 25:56] = 2 * aperture
+    torch.testing.assert_close(spread(point, aperture), expected, atol=1e-6, rtol=0)
+
+
+def test_drops_out_of_focus_let_the_scene_through_sharp_and_add_light_linearly():
+    clean = scene(1, 96, 96)
+    cover, light = torch.full((1, 1, 96, 96), 0.3), torch.full((1, 3, 96, 96), 0.5)
+    kernel = kernels(torch.tensor([9.0]), torch.zeros(1, 3), 11)
+    found = rgb_to_linear_rgb(out_of_focus(clean, cover, light, kernel))
+    torch.testing.assert_close(found, 0.7 * rgb_to_linear_rgb(clean) + 0.15, atol=1e-5, rtol=0)
+
+
+def test_bokeh_covers_more_than_its_drops_and_leaves_no_sharp_edge_of_its_own():
+    flat = torch.full((8, 3, 160, 160), 0.25)
+    focused, spread_out = (
+        synthesize_with(flat, replace(BOKEH, aperture=aperture)) for aperture in ((1.0, 1.0), (40.0, 40.0))
+    )
+    assert (spread_out > 0.5 / 255).float().mean() > 1.5 * (focused > 0.5 / 255).float().mean()
+    assert spread_out.diff(dim=-1).abs().max() < 0.5 * focused.diff(dim=-1).abs().max()
+
+
+def test_rivulets_are_far_taller_than_wide():
+    clean = torch.full((8, 3, 256, 256), 0.5)
+    boxes = [
+        (rows.stop - rows.start) / (columns.stop - columns.start)
+        for mask in synthesize(clean, torch.arange(8), "raindrop", "rivulets")[1]
+        for rows, columns in ndimage.find_objects(ndimage.label(mask[0].numpy())[0])
+        if rows.stop - rows.start > 12
+    ]
+    assert np.median(boxes) > 3
+
+
+def synthesize_with(clean, settings):
+    return (add_drops(clean, torch.arange(len(clean)), settings)[0] - clean).abs()
+
+
 def test_scale_enlarges_drops_and_keeps_their_share():
     clean = torch.zeros(8, 3, 320, 320)
     small = add_drops(clean, torch.arange(8), replace(DROPS, scale=0.5, sky_lift=(1.0, 1.0)))[1].mean()
@@ -332,7 +381,7 @@ def test_bad_input_is_refused_with_a_remedy():
         synthesize(torch.zeros(1, 3, 8, 8), torch.tensor([1]), "raindrops")
     with pytest.raises(UnknownNameError, match="heavy"):
         synthesize(torch.zeros(1, 3, 8, 8), torch.tensor([1]), "rain-streak", "heavi")
-    assert presets("raindrop") == ("drops", "soft", "sharp", "wide", "mixed", "lens")
+    assert presets("raindrop") == ("drops", "soft", "sharp", "wide", "bokeh", "rivulets", "mixed", "lens")
 
 
 def test_photographs_are_small_attributed_rgb_and_need_no_torch():

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from kornia.color import linear_rgb_to_rgb, rgb_to_linear_rgb
 from PIL import Image
-from restorekit_derain.generator import Derain, ResidualBlock, filled
+from restorekit_derain.generator import Derain, ResidualBlock, filled, unveiled
 from restorekit_derain.layers import laid_over, measured
 from restorekit_derain.losses import ChangeMask
 from restorekit_derain.weather import Weather, _cut
@@ -27,7 +29,7 @@ def scene(seed=0, height=96, width=120):
 
 
 def test_the_full_network_has_the_size_that_is_documented():
-    assert sum(p.numel() for p in Derain().parameters()) == 6_444_160
+    assert sum(p.numel() for p in Derain().parameters()) == 6_445_316
     assert Derain().size_rule.multiple == 16
 
 
@@ -57,10 +59,20 @@ def test_what_is_hidden_is_replaced_and_what_shines_through_is_corrected(hidden)
     torch.nn.init.zeros_(network.tail.weight)
     with torch.no_grad():  # channels after the shuffle: correction 3, mask 1, behind 3, covered 1
         network.tail.bias[:12], network.tail.bias[12:16], network.tail.bias[16:28] = 0.1, 1e4, 0.25
-        network.tail.bias[28:] = 1e4 if hidden else -1e4
+        network.tail.bias[28:32] = 1e4 if hidden else -1e4
+        network.tail.bias[32:] = 0  # no veil
     image = torch.rand(1, 3, 16, 20)
     around = filled(image, torch.ones(1, 1, 16, 20), levels=2)
     torch.testing.assert_close(network(image).image, around + 0.25 if hidden else image + 0.1)
+
+
+def test_a_veil_is_taken_away_in_linear_light():
+    clean = torch.rand(1, 3, 16, 20) * 0.8 + 0.1
+    light, density = torch.full((1, 3, 8, 10), 0.1), torch.full((1, 1, 8, 10), 0.5)
+    veiled = linear_rgb_to_rgb(rgb_to_linear_rgb(clean) * math.exp(-0.5) + 0.1)
+    assert (veiled - clean).abs().mean() > 0.05
+    torch.testing.assert_close(unveiled(veiled, light, density), clean, atol=1e-5, rtol=0)
+    torch.testing.assert_close(unveiled(clean, 0 * light, 0 * density), clean, atol=1e-6, rtol=0)
 
 
 def test_what_is_masked_is_filled_from_around_it_and_the_rest_is_kept():

@@ -159,11 +159,31 @@ BOKEH = RaindropSettings(
 )
 """A pane far out of focus behind which the scene stays sharp: each drop is a disc of the lens's aperture."""
 
+RIVULETS = RaindropSettings(
+    count=(8.0, 90.0),
+    diameter=(8.0, 20.0),
+    smaller=0.5,
+    larger=0.4,
+    largest=80.0,
+    running=(0.5, 1.0),
+    elongation=(3.0, 16.0),
+    opacity=(0.6, 1.1),
+    defocus=(0.7, 2.5),
+    view=(0.8, 2.2),
+    sky=(0.0, 0.6),
+    sky_lift=(0.0, 0.9),
+    rim=(-0.3, 0.9),
+    detail=(0.3, 1.0),
+    local=(0.3, 1.0),
+    relief=(0.0, 0.8),
+)
+"""Water that runs down the glass in streaks, with drops between them."""
+
 MIXED = (DROPS, SOFT)
 """Each image takes one of the two, by its key; both kinds are in the Raindrop data set (Qian et al., 2018)."""
 
-LENS = (SHARP, SHARP, SHARP, SHARP, WIDE, WIDE, WIDE, DROPS, SOFT, BOKEH, BOKEH, BOKEH, BOKEH, BOKEH, BOKEH, BOKEH)
-"""Each image takes one of the five, in these shares: as photographs through wet glass show them."""
+LENS = (*4 * (SHARP,), *3 * (WIDE,), DROPS, SOFT, RIVULETS, *7 * (BOKEH,))
+"""Each image takes one of the six, in these shares: as photographs through wet glass show them."""
 
 PRESETS: dict[str, RaindropSettings | tuple[RaindropSettings, ...]] = {
     "drops": DROPS,
@@ -171,6 +191,7 @@ PRESETS: dict[str, RaindropSettings | tuple[RaindropSettings, ...]] = {
     "sharp": SHARP,
     "wide": WIDE,
     "bokeh": BOKEH,
+    "rivulets": RIVULETS,
     "mixed": MIXED,
     "lens": LENS,
 }
