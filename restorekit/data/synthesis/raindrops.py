@@ -161,14 +161,14 @@ BOKEH = RaindropSettings(
 
 RIVULETS = RaindropSettings(
     count=(8.0, 90.0),
-    diameter=(8.0, 20.0),
+    diameter=(10.0, 22.0),
     smaller=0.5,
     larger=0.4,
     largest=80.0,
     running=(0.5, 1.0),
-    elongation=(3.0, 16.0),
+    elongation=(3.0, 10.0),
     opacity=(0.6, 1.1),
-    defocus=(0.7, 2.5),
+    defocus=(0.7, 2.0),
     view=(0.8, 2.2),
     sky=(0.0, 0.6),
     sky_lift=(0.0, 0.9),
