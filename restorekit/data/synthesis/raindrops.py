@@ -154,7 +154,7 @@ BOKEH = RaindropSettings(
     detail=(0.3, 1.0),
     local=(0.0, 0.7),
     relief=(0.0, 1.0),
-    aperture=(8.0, 60.0),
+    aperture=(8.0, 100.0),
     glare=(0.5, 2.5),
 )
 """A pane far out of focus behind which the scene stays sharp: each drop is a disc of the lens's aperture."""
