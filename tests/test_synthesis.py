@@ -19,7 +19,7 @@ from restorekit.data.builtin.sets import builtin_pairs
 from restorekit.data.synthesis import DROP_PRESETS, add_drops, add_streaks, presets, synthesize
 from restorekit.data.synthesis.aperture import kernels, out_of_focus, spread
 from restorekit.data.synthesis.defocus import defocus
-from restorekit.data.synthesis.raindrops import BOKEH, DROPS, SOFT
+from restorekit.data.synthesis.raindrop_settings import BOKEH, DROPS, SOFT
 from restorekit.data.synthesis.streaks import HEAVY, LIGHT, PRESETS, REAL
 from restorekit.errors import DataError, UnknownNameError
 from restorekit.interface import Batch

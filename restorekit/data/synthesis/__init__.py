@@ -12,8 +12,9 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from restorekit.data.synthesis.raindrops import PRESETS as DROP_PRESETS
-from restorekit.data.synthesis.raindrops import RaindropSettings, add_drops
+from restorekit.data.synthesis.raindrop_settings import PRESETS as DROP_PRESETS
+from restorekit.data.synthesis.raindrop_settings import RaindropSettings
+from restorekit.data.synthesis.raindrops import add_drops
 from restorekit.data.synthesis.streaks import PRESETS as STREAK_PRESETS
 from restorekit.data.synthesis.streaks import STREAK_MASK_THRESHOLD, StreakSettings, add_streaks
 from restorekit.errors import PluginError, UnknownNameError, closest
