@@ -16,6 +16,7 @@ from restorekit.interface import Output, SizeRule
 
 _SHUFFLE = 2
 _COLOURS = 3
+_FINE = 2 * _COLOURS + 2  # maps at full resolution: correction, mask, behind, covered
 _LEAST_WEIGHT = 1e-3  # of a pixel that is hidden: where all are, their mean is better than nothing
 
 
@@ -151,7 +152,7 @@ class Derain(nn.Module):
         self.downs = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in steps)
         self.ups = nn.ModuleList(nn.Conv2d(coarse, 4 * fine, 1) for fine, coarse in steps)
         self.decoders = nn.ModuleList(level(index) for index in range(len(steps)))
-        self.tail = nn.Conv2d(widths[0], (2 * _COLOURS + 2) * _SHUFFLE**2 + _COLOURS + 1, 3, padding=1)
+        self.tail = nn.Conv2d(widths[0], _FINE * _SHUFFLE**2 + _COLOURS + 1, 3, padding=1)
         for layer in (self.head, *self.downs, *self.ups):
             _initialise(layer, "linear")
         _initialise(self.tail, "linear", gain=0.05)
@@ -167,8 +168,9 @@ class Derain(nn.Module):
         levels = zip(self.ups, self.decoders, skips, strict=True)
         for up, decoder, skip in reversed(list(levels)):
             features = decoder(F.pixel_shuffle(up(features), 2) + skip)
-        fine, light, density = self.tail(features).float().split([(2 * _COLOURS + 2) * _SHUFFLE**2, _COLOURS, 1], dim=1)
-        correction, logits, behind, covered = F.pixel_shuffle(fine, _SHUFFLE).split([_COLOURS, 1, _COLOURS, 1], dim=1)
+        fine, light, density = torch.split(self.tail(features).float(), [_FINE * _SHUFFLE**2, _COLOURS, 1], dim=1)
+        found = F.pixel_shuffle(fine, _SHUFFLE)
+        correction, logits, behind, covered = torch.split(found, [_COLOURS, 1, _COLOURS, 1], dim=1)
         mask = torch.sigmoid(logits)
         behind = behind + filled(degraded, mask.detach(), levels=len(skips) + 1)
         through = unveiled(degraded, light, density) + correction

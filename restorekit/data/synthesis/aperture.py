@@ -49,7 +49,9 @@ def spread(planes: Tensor, kernel: Tensor) -> Tensor:
     half = kernel.shape[-1] // 2
     centred = functional.pad(kernel, (0, width - kernel.shape[-1], 0, height - kernel.shape[-2]))
     centred = torch.roll(centred, (-half, -half), (-2, -1))
-    return torch.fft.irfft2(torch.fft.rfft2(planes) * torch.fft.rfft2(centred)[:, None], s=(height, width))
+    spectrum = torch.fft.rfft2(planes) * torch.fft.rfft2(centred)[:, None]
+    blurred: Tensor = torch.fft.irfft2(spectrum, s=(height, width))
+    return blurred
 
 
 def out_of_focus(scene: Tensor, cover: Tensor, light: Tensor, kernel: Tensor) -> Tensor:
@@ -58,6 +60,6 @@ def out_of_focus(scene: Tensor, cover: Tensor, light: Tensor, kernel: Tensor) ->
     `scene` is in [0, 1] and encoded as sRGB; `light` [B, 3, H, W] is linear, and above 1 where a drop shows what
     overexposes. Returns an sRGB image like the scene.
     """
-    opaque, sent = spread(torch.cat((cover, cover * light), 1), kernel.to(scene)).clamp(min=0).split([1, 3], dim=1)
-    linear = rgb_to_linear_rgb(scene) * (1 - opaque.clamp(max=1)) + sent
+    both = spread(torch.cat((cover, cover * light), 1), kernel.to(scene)).clamp(min=0)
+    linear = rgb_to_linear_rgb(scene) * (1 - both[:, :1].clamp(max=1)) + both[:, 1:]
     return linear_rgb_to_rgb(linear.clamp(0, 1))
