@@ -156,6 +156,7 @@ class Derain(nn.Module):
         for layer in (self.head, *self.downs, *self.ups):
             _initialise(layer, "linear")
         _initialise(self.tail, "linear", gain=0.05)
+        nn.init.zeros_(self.tail.weight[_FINE * _SHUFFLE**2 :])  # at first there is no veil
 
     def forward(self, degraded: Tensor) -> Output:
         """Restore `degraded`; see the class for shapes."""
