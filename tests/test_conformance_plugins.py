@@ -44,7 +44,7 @@ def test_check_command_reports_failures(fake_site):
     assert done.returncode == 1
     assert f"FAILED           {FAILING}" in done.stdout
     assert f"passed           {PASSING}" in done.stdout
-    assert "plugin 'fake' does NOT conform: 16 passed, 1 failed" in done.stdout
+    assert "plugin 'fake' does NOT conform: 17 passed, 1 failed" in done.stdout
 
 
 def test_declared_failures_are_expected(fake_site):
@@ -64,9 +64,9 @@ def test_expected_failures_are_strict(fake_site):
 @pytest.mark.parametrize(
     ("expected", "counts"),
     [
-        ({}, "1 failed, 16 passed"),
-        ({FAILING: "It measures how bad."}, "16 passed, 1 xfailed"),
-        ({FAILING: "True.", PASSING: "Not true."}, "1 failed, 15 passed, 1 xfailed"),
+        ({}, "1 failed, 17 passed"),
+        ({FAILING: "It measures how bad."}, "17 passed, 1 xfailed"),
+        ({FAILING: "True.", PASSING: "Not true."}, "1 failed, 16 passed, 1 xfailed"),
     ],
 )
 def test_pytest_parameters(fake_site, expected, counts):
