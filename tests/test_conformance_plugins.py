@@ -189,8 +189,12 @@ def test_faults_of_training_are_found(fake_site):
     fake_site.add("restorekit-fake", points, fake_plugin=MODEL_PLUGIN, fake_models=MODELS)
     done = fake_site.restorekit("plugins", "check", "fake", "--json")
     results = json.loads(done.stdout)["results"]
-    failed = {r["key"]: r["message"] for r in results if r["outcome"] == "failed" and r["key"].startswith("model:")}
+    failed = {r["key"]: r["message"] for r in results if r["outcome"] == "failed"}
     assert "weights behind a stop and a resume differ" in failed.pop("model:counting:resumes-exactly")
-    assert "check the sign of the losses" in failed.pop("model:away:few-steps-lower-the-loss")
+    assert "check the sign of the losses" in failed.pop("model:counting:few-steps-lower-the-loss")
     assert "losses must be means over the samples" in failed.pop("model:sum:accumulates")
+    assert "loss:away:gives-gradients" in failed  # and what depends on it is not tried
+    away = [result for result in results if result["key"].startswith("model:away:")]
+    assert {result["outcome"] for result in away} == {"skipped"}
+    assert all("while loss:away:gives-gradients fails" in result["message"] for result in away)
     assert not [key for key in failed if key.startswith(("model:sound", "model:sum"))]
