@@ -6,6 +6,7 @@ Whoever writes holds a lock, which the operating system takes back when the proc
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
 import sys
@@ -41,6 +42,11 @@ def remove_stale(folder: Path) -> None:
 
 def _is_old(path: Path) -> bool:
     return time.time() - path.stat().st_mtime > _FRESH
+
+
+def _is_own(path: Path) -> bool:
+    """Return whether it is this user's: in a shared folder for temporary files, others may have put links inside."""
+    return sys.platform == "win32" or path.stat().st_uid == os.getuid()
 
 
 def _is_held(path: Path) -> bool:
@@ -88,8 +94,8 @@ def remove_stale_folders(parent: Path, pattern: str) -> None:
 def _remove_if_stale(folder: Path) -> None:
     from filelock import FileLock, Timeout
 
-    with contextlib.suppress(Timeout, OSError):  # somebody holds it, removes it just now, or it is another user's
-        if not folder.is_dir() or folder.is_symlink() or not _is_old(folder):
+    with contextlib.suppress(Timeout, OSError):  # somebody holds it, or removes it just now
+        if not folder.is_dir() or folder.is_symlink() or not _is_own(folder) or not _is_old(folder):
             return
         with FileLock(folder / _LOCK, timeout=0):
             shutil.rmtree(folder, ignore_errors=True)

@@ -370,3 +370,17 @@ def test_images_without_plain_pixels_are_named(words, restorer):
         take_apart(ODD[words]())
     with pytest.raises(ImageError, match=words):
         restorer.restore(ODD[words]())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders have no owner's number there")
+def test_another_users_leftovers_are_not_touched(tmp_path, monkeypatch):
+    """In a folder for temporary files that all share, a lock may be a link to something of one's own."""
+    left = tmp_path / "restorekit-serve-abc"
+    left.mkdir()
+    (left / "lock").touch()
+    os.utime(left, (0, 0))
+    uid = os.getuid()
+    for user, kept in ((uid + 1, True), (uid, False)):
+        monkeypatch.setattr(os, "getuid", lambda user=user: user)
+        leftovers.remove_stale_folders(tmp_path, "restorekit-serve-*")
+        assert left.is_dir() is kept
