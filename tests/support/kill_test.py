@@ -114,11 +114,14 @@ def _finish(process: BaseProcess) -> None:
         raise RuntimeError(f"training ended with exit code {process.exitcode}; its message stands above")
 
 
-def _check(run: Path, reported: int) -> int:
-    """Return the steps lost by a kill. Raises `AssertionError` when it is more than what was not saved yet."""
+def _check(run: Path, reported: int, steps: int) -> int:
+    """Return the steps lost by a kill. Raises `AssertionError` when it is more than what was not saved yet.
+
+    A run's last step is reported first and saved when the run ends: until then the one before is due.
+    """
     state = load_checkpoint(run / "checkpoints", torch.device("cpu"))
     saved = int(state["step"]) if state else 0
-    due = reported - reported % SAVE_EVERY
+    due = min(reported, steps - 1) // SAVE_EVERY * SAVE_EVERY
     if saved < due:
         raise AssertionError(f"step {reported} was reported, and the newest checkpoint that can be read is {saved}")
     return max(0, reported - saved)
@@ -158,7 +161,7 @@ def kill_test(folder: Path, model: str, kills: int, seed: int = 0, longest: floa
         seen.kills += 1
         seen.before_first_step += _last(progress) == before
         seen.while_writing += bool(list(run.rglob(".*.part")))
-        seen.lost.append(_check(run, _last(progress)))
+        seen.lost.append(_check(run, _last(progress), steps))
     seen.identical &= _same(run, reference)
     seen.seconds = time.monotonic() - started
     return seen
