@@ -11,12 +11,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
 _WINDOW = 4.0  # pixels, sigma of the window in which a drop's transparency is taken as constant
 _STEADY = 0.003  # variance of the scene below which the regression leans on the difference instead
 _FADE = (0.03, 0.09)  # difference, of 1, from which on a pixel begins to count as covered, and counts wholly
+_NEAR = 8.0  # pixels, sigma of the blur that gives the light beside a drop that was cut out
 _SCENE = 25.0  # pixels, sigma of the blur that gives the brightness of the scene around a drop
 
 
@@ -37,6 +39,21 @@ class Layer:
     def planes(self) -> Iterator[Tensor]:
         """Yield the five planes in the order of the fields."""
         yield from (self.degraded, self.clean, self.through, self.added, self.scene)
+
+
+@dataclass(frozen=True)
+class Cutout:
+    """Drops cut out of a photograph: `through` [1, H, W], 0 where a drop is, and `contrast` [3, H, W].
+
+    `contrast` is how much brighter than its surroundings each pixel is, in [-1, 1].
+    """
+
+    through: Tensor
+    contrast: Tensor
+
+    def planes(self) -> Iterator[Tensor]:
+        """Yield the two planes in the order of the fields."""
+        yield from (self.through, self.contrast)
 
 
 def blurred(image_CHW: Tensor, sigma: float) -> Tensor:
@@ -73,3 +90,24 @@ def laid_over(
     relative = (around + 0.05) / (layer.scene.mean(0, keepdim=True) + 0.05)
     light = layer.added * torch.as_tensor(tint).to(clean_CHW).view(3, 1, 1) * relative.clamp(0.4, 1.8) ** adapting
     return (clean_CHW * (1 - strength * (1 - layer.through)) + strength * light).clamp(0, 1)
+
+
+def cut_out(degraded_CHW: Tensor, restored_CHW: Tensor, mask_1HW: Tensor) -> Cutout:
+    """Cut the drops out of a photograph whose scene without them nobody knows, images in [0, 1].
+
+    `mask_1HW` is 1 where a drop is; drops are taken as opaque, so that only sharp ones are for this. `restored_CHW`,
+    the photograph as a network leaves it, tells how bright their surroundings are.
+    """
+    covered = blurred(F.max_pool2d(mask_1HW, 3, stride=1, padding=1), 1.0)
+    return Cutout(1 - covered, degraded_CHW - blurred(restored_CHW, _NEAR))
+
+
+def pasted(clean_CHW: Tensor, cutout: Cutout, strength: float, tint: Sequence[float] = (1.0, 1.0, 1.0)) -> Tensor:
+    """Paste drops into another scene of the same size; the result is in [0, 1].
+
+    They are as much brighter or darker than their new surroundings as they were than the old ones: what of the old
+    scene lies in the mask's rim is then not seen. `strength`: 1 as they were, less for fainter drops. `tint`: factors
+    of their contrast in red, green and blue.
+    """
+    shown = blurred(clean_CHW, _NEAR) + cutout.contrast * torch.as_tensor(tint).to(clean_CHW).view(3, 1, 1)
+    return torch.lerp(clean_CHW, shown.clamp(0, 1), strength * (1 - cutout.through))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -14,11 +15,12 @@ from torch import Tensor
 
 from restorekit.data.sets import resolve
 from restorekit.data.synthesis import synthesize
-from restorekit.errors import RecipeError
+from restorekit.errors import DataError, RecipeError
 from restorekit.pixels import to_image
-from restorekit_derain.layers import Layer, blurred, laid_over, measured
+from restorekit_derain.layers import Cutout, Layer, blurred, cut_out, laid_over, measured, pasted
 
 Draw = np.random.Generator
+T = TypeVar("T")
 _SCENE, _RAIN = range(2)  # one stream of random numbers for each of the two things that are drawn
 
 
@@ -26,11 +28,13 @@ class Weather:
     """The synthesizer ``rain``: each image takes one kind of weather, by its own key.
 
     `pairs`: folders of real pairs of raindrops, joined by ``:``; their drops are measured and laid over other
-    photographs, and in training they are pairs themselves. The shares of the kinds are relative: `pair` (real pairs),
+    photographs, and in training they are pairs themselves. `cutouts`: folders of photographs through wet glass without
+    a clean side, each with what a model makes of it (``gt/``) and the mask of its sharp drops (``mask/``); these are
+    cut out, and half of the layers are such. The shares of the kinds are relative: `pair` (real pairs),
     `layer` (measured drops on other photographs), `drops` and `streaks` (synthetic), `both`, and `clean`. Without
-    `pairs` the shares of `pair` and `layer` go to `drops`. In training the shares `tone` and `blur` of the photographs
-    are first made darker, flatter or greyer, and put out of focus: what is grey, pale or soft must not be taken for a
-    drop. Samples are drawn from their keys alone.
+    `pairs` the share of `pair` goes to `drops`, without `cutouts` too that of `layer`. In training the shares `tone`
+    and `blur` of the photographs are first made darker, flatter or greyer, and put out of focus: what is grey, pale or
+    soft must not be taken for a drop. Samples are drawn from their keys alone.
 
     Raises `RecipeError` for shares that are negative or all 0, and `DataError` for folders that hold no pairs.
     """
@@ -41,6 +45,7 @@ class Weather:
         self,
         *,
         pairs: str = "",
+        cutouts: str = "",
         pair: float = 0.10,
         layer: float = 0.27,
         drops: float = 0.22,
@@ -51,7 +56,9 @@ class Weather:
         blur: float = 0.25,
     ) -> None:
         if not pairs:
-            drops, pair, layer = drops + pair + layer, 0.0, 0.0
+            drops, pair = drops + pair, 0.0
+        if not pairs and not cutouts:
+            drops, layer = drops + layer, 0.0
         self._degrade: dict[str, Callable[[Tensor, int], Tensor]] = {
             "pair": self._pair,
             "layer": self._layer,
@@ -66,6 +73,7 @@ class Weather:
         self.shares = shares / shares.sum()
         self.tone, self.blur = tone, blur
         self.layers = [layer for folder in filter(None, pairs.split(":")) for layer in _measured(Path(folder))]
+        self.cut = [layer for folder in filter(None, cutouts.split(":")) for layer in _cut_out(Path(folder))]
 
     def __call__(self, clean: Tensor, keys: Tensor, preset: str | None = None) -> tuple[Tensor, Tensor | None]:
         """Degrade each of [B, 3, H, W] in the way that its key draws; no mask is known."""
@@ -92,7 +100,7 @@ class Weather:
     def _real(self, like: Tensor, key: int) -> tuple[Tensor, Tensor]:
         """Return the degraded and the clean side of a window of a real pair, as large as `like`."""
         draw = np.random.default_rng((_SCENE, key))
-        layer = self._chosen(draw)
+        layer = _drawn(self.layers, draw)
         sides = _cut((layer.degraded, layer.clean), like, draw, 0.75, 1.3)
         if draw.random() < 0.5:
             gamma = math.exp(draw.uniform(-0.4, 0.4))
@@ -105,18 +113,26 @@ class Weather:
         degraded, own = self._real(clean, key)
         return degraded if torch.equal(own, clean) else self._layer(clean, key)  # its scene was not asked for
 
-    def _chosen(self, draw: Draw) -> Layer:
-        return self.layers[int(draw.integers(len(self.layers)))]
-
     def _layer(self, clean: Tensor, key: int) -> Tensor:
         draw = np.random.default_rng((_RAIN, key))
         degraded = clean
         for _ in range(1 if draw.random() < 0.75 else 2):
-            chosen = self._chosen(draw)
-            crop = Layer(*_cut(tuple(chosen.planes()), clean, draw, 0.5, 1.7, turned=10.0, least=chosen.through))
-            strength, adapting, tint = draw.uniform(0.5, 1.1), draw.uniform(), draw.uniform(0.85, 1.15, size=3)
-            degraded = laid_over(degraded, crop, strength, adapting, tint.tolist())
+            cuts = bool(self.cut) and (not self.layers or draw.random() < 0.5)
+            degraded = (self._with_cut_drops if cuts else self._with_measured_drops)(degraded, draw)
         return degraded
+
+    def _with_measured_drops(self, clean: Tensor, draw: Draw) -> Tensor:
+        crop = Layer(*self._window(_drawn(self.layers, draw), clean, draw))
+        strength, adapting, tint = draw.uniform(0.5, 1.1), draw.uniform(), draw.uniform(0.85, 1.15, size=3)
+        return laid_over(clean, crop, strength, adapting, tint.tolist())
+
+    def _with_cut_drops(self, clean: Tensor, draw: Draw) -> Tensor:
+        crop = Cutout(*self._window(_drawn(self.cut, draw), clean, draw))
+        return pasted(clean, crop, draw.uniform(0.7, 1.0), draw.uniform(0.85, 1.15, size=3).tolist())
+
+    @staticmethod
+    def _window(layer: Layer | Cutout, like: Tensor, draw: Draw) -> list[Tensor]:
+        return _cut(tuple(layer.planes()), like, draw, 0.5, 1.7, turned=10.0, least=layer.through)
 
     def _drops(self, clean: Tensor, key: int) -> Tensor:
         return _synthetic(clean, key, "raindrop", "lens")
@@ -126,8 +142,12 @@ class Weather:
         return _synthetic(clean, key, "rain-streak", "rain100" if often else "real")
 
     def _both(self, clean: Tensor, key: int) -> Tensor:
-        measured_ones = self.layers and np.random.default_rng((_RAIN, key)).random() < 0.5
-        return (self._layer if measured_ones else self._drops)(self._streaks(clean, key), key)
+        real_ones = (self.layers or self.cut) and np.random.default_rng((_RAIN, key)).random() < 0.5
+        return (self._layer if real_ones else self._drops)(self._streaks(clean, key), key)
+
+
+def _drawn(items: Sequence[T], draw: Draw) -> T:
+    return items[int(draw.integers(len(items)))]
 
 
 def _measured(folder: Path) -> list[Layer]:
@@ -137,6 +157,22 @@ def _measured(folder: Path) -> list[Layer]:
         measured(to_image(sample.degraded)[0], to_image(sample.clean)[0])
         for sample in images
         if sample.clean is not None
+    ]
+
+
+def _cut_out(folder: Path) -> list[Cutout]:
+    images = resolve(folder.expanduser())
+    samples = list(images)
+    lacking = [sample.name for sample in samples if sample.clean is None or sample.mask is None]
+    if lacking:
+        raise DataError(
+            f"cutouts: {folder} lacks the restored version or the mask of {lacking[0]!r} and {len(lacking) - 1} others;"
+            " put photographs into data/, what `restore --save-mask` makes of them into gt/ and the masks into mask/"
+        )
+    return [
+        cut_out(to_image(s.degraded)[0], to_image(s.clean)[0], to_image(s.mask[..., None])[0])
+        for s in samples
+        if s.clean is not None and s.mask is not None
     ]
 
 
