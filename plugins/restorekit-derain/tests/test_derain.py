@@ -11,7 +11,7 @@ import torch
 from kornia.color import linear_rgb_to_rgb, rgb_to_linear_rgb
 from PIL import Image
 from restorekit_derain.generator import Derain, ResidualBlock, filled, unveiled
-from restorekit_derain.layers import laid_over, measured
+from restorekit_derain.layers import cut_out, laid_over, measured, pasted
 from restorekit_derain.losses import ChangeMask
 from restorekit_derain.weather import Weather, _cut
 
@@ -237,6 +237,56 @@ def test_without_pairs_their_shares_go_to_synthetic_drops():
     weather = Weather()
     assert dict(zip(KINDS, weather.shares, strict=True))["drops"] == pytest.approx(0.59)
     assert weather.shares[:2].sum() == 0
+
+
+def photographs_with_masks(folder: Path, masks: bool = True) -> Path:
+    clean = torch.full((3, 64, 64), 0.2)
+    degraded, mask = clean.clone(), torch.zeros(3, 64, 64)
+    degraded[:, 20:40, 20:40], mask[:, 20:40, 20:40] = 0.6, 1.0
+    for name, image in (("data", degraded), ("gt", clean), *([("mask", mask)] if masks else [])):
+        (folder / name).mkdir(parents=True)
+        Image.fromarray((image * 255).byte().permute(1, 2, 0).numpy()).save(folder / name / "0.png")
+    return folder
+
+
+def test_a_drop_is_cut_out_and_stands_out_elsewhere_as_it_did():
+    photo, mask = torch.full((3, 64, 64), 0.2), torch.zeros(1, 64, 64)
+    photo[:, 20:40, 20:40], mask[:, 20:40, 20:40] = 0.6, 1.0
+    photo[:, 18:42, 18:20] = 0.2  # the mask's rim holds some of the old scene
+    drops = cut_out(photo, torch.full((3, 64, 64), 0.2), mask)
+    assert drops.contrast[:, 30, 30].tolist() == pytest.approx([0.4] * 3, abs=1e-5)
+    elsewhere = torch.full((3, 64, 64), 0.5)
+    shown = pasted(elsewhere, drops, 1.0)
+    assert shown[:, 30, 30].tolist() == pytest.approx([0.9] * 3, abs=1e-3)
+    assert torch.equal(shown[:, :10], elsewhere[:, :10])
+    assert (shown[:, 18:42, 18] - 0.5).abs().max() < 1e-5  # nothing of the old scene is seen
+    faint = pasted(elsewhere, drops, 0.5, (1.0, 0.0, 1.0))
+    assert faint[:, 30, 30].tolist() == pytest.approx([0.7, 0.5, 0.7], abs=1e-3)
+
+
+def test_cut_out_drops_are_half_of_the_layers_or_all(tmp_path, pairs):
+    cutouts = photographs_with_masks(tmp_path / "cutouts")
+    alone = Weather(cutouts=str(cutouts), pair=0, drops=0, streaks=0, both=0, clean=0, tone=0, blur=0)
+    photos, keys = torch.full((24, 3, 48, 48), 0.5), torch.arange(24)
+    degraded = alone(photos, keys)[0]
+    assert (degraded >= photos - 1e-6).all()
+    assert ((degraded - photos).flatten(1).amax(1) > 0.2).float().mean() > 0.5
+
+
+def test_with_pairs_too_half_of_the_layers_are_cut_out(tmp_path, pairs, monkeypatch):
+    cutouts = photographs_with_masks(tmp_path / "cutouts")
+    weather = Weather(cutouts=str(cutouts), pairs=str(pairs), pair=0, drops=0, streaks=0, both=0, clean=0)
+    taken = []
+    for way in ("_with_cut_drops", "_with_measured_drops"):
+        monkeypatch.setattr(weather, way, lambda clean, draw, way=way: taken.append(way) or clean)
+    weather(torch.zeros(200, 3, 8, 8), torch.arange(200))
+    assert 200 < len(taken) < 300  # one layer, or two
+    assert 0.4 < taken.count("_with_cut_drops") / len(taken) < 0.6
+
+
+def test_photographs_to_cut_from_need_masks(tmp_path):
+    with pytest.raises(DataError, match=r"the mask of '0'.*mask/"):
+        Weather(cutouts=str(photographs_with_masks(tmp_path / "cutouts", masks=False)))
 
 
 def test_shares_and_folders_that_cannot_be_are_refused(tmp_path):
