@@ -78,6 +78,14 @@ def measured(degraded_CHW: Tensor, clean_CHW: Tensor) -> Layer:
     return Layer(degraded_CHW, clean_CHW, through, added, blurred(clean_CHW, _SCENE))
 
 
+def hazed(image_CHW: Tensor, share: float, light: float) -> Tensor:
+    """Return what a wet pane leaves of an image: `share` of it gives way to an even light.
+
+    That light is `light` times the image's mean colour; both numbers are in [0, 1], and so is the image.
+    """
+    return torch.lerp(image_CHW, light * image_CHW.mean((-2, -1), keepdim=True), share)
+
+
 def laid_over(
     clean_CHW: Tensor, layer: Layer, strength: float, adapting: float, tint: Sequence[float] = (1.0, 1.0, 1.0)
 ) -> Tensor:

@@ -17,11 +17,13 @@ from restorekit.data.sets import resolve
 from restorekit.data.synthesis import synthesize
 from restorekit.errors import DataError, RecipeError
 from restorekit.pixels import to_image
-from restorekit_derain.layers import Cutout, Layer, blurred, cut_out, laid_over, measured, pasted
+from restorekit_derain.layers import Cutout, Layer, blurred, cut_out, hazed, laid_over, measured, pasted
 
 Draw = np.random.Generator
 T = TypeVar("T")
-_SCENE, _RAIN = range(2)  # one stream of random numbers for each of the two things that are drawn
+_SCENE, _RAIN, _PANE = range(3)  # one stream of random numbers for each of the things that are drawn
+_HAZE = (0.0, 0.1)  # share of the scene that a wet pane takes away as a whole; 0.02 to 0.1 on real pairs
+_LIGHT = (0.2, 1.0)  # of the scene's mean colour, the light that it gives in return
 
 
 class Weather:
@@ -32,9 +34,10 @@ class Weather:
     a clean side, each with what a model makes of it (``gt/``) and the mask of its sharp drops (``mask/``); these are
     cut out, and half of the layers are such. The shares of the kinds are relative: `pair` (real pairs),
     `layer` (measured drops on other photographs), `drops` and `streaks` (synthetic), `both`, and `clean`. Without
-    `pairs` the share of `pair` goes to `drops`, without `cutouts` too that of `layer`. In training the shares `tone`
-    and `blur` of the photographs are first made darker, flatter or greyer, and put out of focus: what is grey, pale or
-    soft must not be taken for a drop. Samples are drawn from their keys alone.
+    `pairs` the share of `pair` goes to `drops`, without `cutouts` too that of `layer`. The share `haze` of all panes
+    with drops takes contrast from the whole scene, too. In training the shares `tone` and `blur` of the photographs are
+    first made darker, flatter or greyer, and put out of focus: what is grey, pale or soft must not be taken for a drop.
+    Samples are drawn from their keys alone.
 
     Raises `RecipeError` for shares that are negative or all 0, and `DataError` for folders that hold no pairs.
     """
@@ -54,6 +57,7 @@ class Weather:
         clean: float = 0.15,
         tone: float = 0.25,
         blur: float = 0.25,
+        haze: float = 0.85,
     ) -> None:
         if not pairs:
             drops, pair = drops + pair, 0.0
@@ -71,7 +75,7 @@ class Weather:
         if shares.min() < 0 or not shares.sum():
             raise RecipeError(f"rain: shares {shares.tolist()}; none may be negative, and one must be above 0")
         self.shares = shares / shares.sum()
-        self.tone, self.blur = tone, blur
+        self.tone, self.blur, self.haze = tone, blur, haze
         self.layers = [layer for folder in filter(None, pairs.split(":")) for layer in _measured(Path(folder))]
         self.cut = [layer for folder in filter(None, cutouts.split(":")) for layer in _cut_out(Path(folder))]
 
@@ -115,7 +119,7 @@ class Weather:
 
     def _layer(self, clean: Tensor, key: int) -> Tensor:
         draw = np.random.default_rng((_RAIN, key))
-        degraded = clean
+        degraded = self._pane(clean, key)
         for _ in range(1 if draw.random() < 0.75 else 2):
             cuts = bool(self.cut) and (not self.layers or draw.random() < 0.5)
             degraded = (self._with_cut_drops if cuts else self._with_measured_drops)(degraded, draw)
@@ -135,7 +139,11 @@ class Weather:
         return _cut(tuple(layer.planes()), like, draw, 0.5, 1.7, turned=10.0, least=layer.through)
 
     def _drops(self, clean: Tensor, key: int) -> Tensor:
-        return _synthetic(clean, key, "raindrop", "lens")
+        return _synthetic(self._pane(clean, key), key, "raindrop", "lens")
+
+    def _pane(self, clean: Tensor, key: int) -> Tensor:
+        draw = np.random.default_rng((_PANE, key))
+        return hazed(clean, draw.uniform(*_HAZE), draw.uniform(*_LIGHT)) if draw.random() < self.haze else clean
 
     def _streaks(self, clean: Tensor, key: int) -> Tensor:
         often = np.random.default_rng((_RAIN, key)).random() < 0.8

@@ -11,7 +11,7 @@ import torch
 from kornia.color import linear_rgb_to_rgb, rgb_to_linear_rgb
 from PIL import Image
 from restorekit_derain.generator import Derain, ResidualBlock, filled, unveiled
-from restorekit_derain.layers import cut_out, laid_over, measured, pasted
+from restorekit_derain.layers import cut_out, hazed, laid_over, measured, pasted
 from restorekit_derain.losses import ChangeMask
 from restorekit_derain.weather import Weather, _cut
 
@@ -266,11 +266,22 @@ def test_a_drop_is_cut_out_and_stands_out_elsewhere_as_it_did():
 
 def test_cut_out_drops_are_half_of_the_layers_or_all(tmp_path, pairs):
     cutouts = photographs_with_masks(tmp_path / "cutouts")
-    alone = Weather(cutouts=str(cutouts), pair=0, drops=0, streaks=0, both=0, clean=0, tone=0, blur=0)
+    alone = Weather(cutouts=str(cutouts), pair=0, drops=0, streaks=0, both=0, clean=0, tone=0, blur=0, haze=0)
     photos, keys = torch.full((24, 3, 48, 48), 0.5), torch.arange(24)
     degraded = alone(photos, keys)[0]
     assert (degraded >= photos - 1e-6).all()
     assert ((degraded - photos).flatten(1).amax(1) > 0.2).float().mean() > 0.5
+
+
+def test_a_wet_pane_takes_contrast_from_the_whole_scene():
+    photo = scene(0, 48, 48)
+    hazy = hazed(photo, 0.1, 0.5)
+    torch.testing.assert_close(hazy, 0.9 * photo + 0.05 * photo.mean((1, 2), keepdim=True))
+    few = {"pair": 0, "layer": 0, "streaks": 0, "both": 0, "clean": 0}
+    keys = torch.arange(8)
+    clear, pane = (Weather(**few, haze=haze)(photo.repeat(8, 1, 1, 1), keys)[0] for haze in (0.0, 1.0))
+    changed = (clear - photo).abs().amax(1) > 1e-6  # by the drops
+    assert ((pane - photo).abs().amax(1) > 1e-6).float().mean() > changed.float().mean()
 
 
 def test_with_pairs_too_half_of_the_layers_are_cut_out(tmp_path, pairs, monkeypatch):
