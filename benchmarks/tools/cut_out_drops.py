@@ -1,11 +1,11 @@
 """Find the sharp drops on photographs that have no clean side, for the setting `data.synthesis.cutouts`.
 
-    python benchmarks/tools/cut_out_drops.py WET/*.jpg -o CUTOUTS
-    python benchmarks/tools/cut_out_drops.py NEAR/*.jpg -o CUTOUTS --pane
+    python benchmarks/tools/cut_out_drops.py WET/*.jpg -o cutouts/
+    python benchmarks/tools/cut_out_drops.py NEAR/*.jpg -o cutouts/ --pane
 
 Without `--pane` a drop is what the mask of `--model` calls one, where the mask's region is compact. With it the
 photographs are focused on the pane: whatever stands out from a smooth scene is a drop. Such panes hold so many that
-each photograph gives `--parts` entries, with some of the drops each. Into CUTOUTS go ``data/`` (the photograph),
+each photograph gives `--parts` entries, with some of the drops each. Into cutouts/ go ``data/`` (the photograph),
 ``gt/`` (without drops, as far as known) and ``mask/``. Look at the masks, and remove what shows no drops.
 """
 

@@ -64,6 +64,13 @@ def pairs(folder: Path) -> None:
         _save(_picture(number), folder / "target" / f"{number}_rain.png")
 
 
+def cutouts(folder: Path) -> None:
+    for number in range(2):
+        _save(_degraded(number), folder / "data" / f"{number}.png")
+        _save(_picture(number), folder / "gt" / f"{number}.png")
+        _save(Image.new("L", (SIDE, SIDE), 255), folder / "mask" / f"{number}.png")
+
+
 def outputs(folder: Path) -> None:
     for number in range(2):
         _save(_picture(number), folder / f"{number}_rain.png")
@@ -207,6 +214,7 @@ FILES: dict[str, Callable[[Path], None]] = {
     **dict.fromkeys(("my-pairs", "FOLDER", "forty", "ten"), pairs),
     **dict.fromkeys(("outputs", "their-outputs"), outputs),
     "masks": masks,
+    "cutouts": cutouts,
     **dict.fromkeys(("restorekit-my-model", "restorekit-glow"), package),
     **dict.fromkeys(("benchmark-a", "benchmark-b"), benchmark_of_two),
     "gen.pkl": authors_checkpoint,
