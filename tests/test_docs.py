@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import click
 import pytest
+import stand_ins
 
 from restorekit.cli.main import cli
 from restorekit.commands import COMMANDS
@@ -262,6 +264,42 @@ def test_guides_package_conforms(fake_site):
     done = fake_site.restorekit("plugins", "check", "glow")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "FAILED" not in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_guides_packages_are_typed(fake_site, tmp_path):
+    """By mypy's strictest rules, with the core's own annotations, as an author's editor sees them."""
+    install_guide(fake_site)
+    options = ["--strict", "--follow-imports=silent", "--ignore-missing-imports", "--cache-dir", str(tmp_path / "cache")]
+    packages = sorted(path.parent.name for path in fake_site.folder.glob("*/__init__.py"))
+    assert packages == ["restorekit_denoise", "restorekit_glow", "restorekit_haze"]
+    done = fake_site.python(f"import sys; from mypy import api; sys.exit(print(*api.run({[*options, *packages]!r})))")
+    assert "Success" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_guides_data_sets_pair_and_its_procedure_trains_by_them(fake_site, monkeypatch):
+    install_guide(fake_site)
+    monkeypatch.setenv("RESTOREKIT_DATA", str(fake_site.folder / "sets"))
+    copy = fake_site.folder / "copy"
+    stand_ins.pairs(copy)
+    for side, folder in enumerate(("input", "target")):
+        (copy / "sides").mkdir(exist_ok=True)
+        shutil.copytree(copy / folder, copy / "sides" / ("wet", "dry")[side])
+        for number, path in enumerate(sorted((copy / folder).iterdir())):
+            (copy / "numbered").mkdir(exist_ok=True)
+            shutil.copy(path, copy / "numbered" / f"{2 * number + side + 1}.png")
+    for name, split in (("glow-numbered", "test"), ("glow-sides", "train")):
+        added = fake_site.restorekit("data", "add", name, str(copy / name.removeprefix("glow-")), "--split", split)
+        assert added.returncode == 0, added.stdout + added.stderr
+        checked = fake_site.restorekit("data", "check", name)
+        assert f"{name}@{split}: 2 pairs," in checked.stdout, checked.stdout + checked.stderr
+    less = ["--set", "steps=2", "--set", "data.batch=2", "--set", "data.crop=32", "--device", "cpu", "-q"]
+    done = fake_site.restorekit("train", "glow-cycle", "--data", "glow-sides", "--val", "none", "-o", "run", *less)
+    assert done.returncode == 0, done.stdout + done.stderr
+    logged = (fake_site.folder / "run" / "log.csv").read_text(encoding="utf-8").splitlines()[0]
+    assert {"generator/l1", "back/l1", "cycle/l1"} <= {*logged.split(",")}
 
 
 @page_test
