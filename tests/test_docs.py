@@ -271,7 +271,13 @@ def test_guides_package_conforms(fake_site):
 def test_guides_packages_are_typed(fake_site, tmp_path):
     """By mypy's strictest rules, with the core's own annotations, as an author's editor sees them."""
     install_guide(fake_site)
-    options = ["--strict", "--follow-imports=silent", "--ignore-missing-imports", "--cache-dir", str(tmp_path / "cache")]
+    options = [
+        "--strict",
+        "--follow-imports=silent",
+        "--ignore-missing-imports",
+        "--cache-dir",
+        str(tmp_path / "cache"),
+    ]
     packages = sorted(path.parent.name for path in fake_site.folder.glob("*/__init__.py"))
     assert packages == ["restorekit_denoise", "restorekit_glow", "restorekit_haze"]
     done = fake_site.python(f"import sys; from mypy import api; sys.exit(print(*api.run({[*options, *packages]!r})))")
