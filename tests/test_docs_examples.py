@@ -30,6 +30,7 @@ PAGES = sorted(
 # All are run whole, but for these, with why not.
 ELSEWHERE = {
     "docs/plugins/examples.md": "test_plugin_examples.py runs it, and lets the models of the page learn something",
+    "docs/plugins/tutorial.md": "test_publishing.py walks it, with a package that changes on the way",
     "docs/plugins/publishing.md": "test_publishing.py runs it, with an index of its own",
     "docs/performance.md": "takes from minutes to days; a test below tries its scripts and options",
 }

@@ -1,20 +1,22 @@
-"""A plugin goes the way of docs/plugins/publishing.md: built, checked, uploaded, installed by others from an index."""
+"""A plugin goes the way of docs/plugins/tutorial.md and publishing.md: from the scaffold to others' environments."""
 
 from __future__ import annotations
 
 import shlex
 from importlib.util import find_spec
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
+import stand_ins
 from examples import blocks, shell_lines
 from own_env import OwnEnvironment
 from package_index import running_index
 
 from restorekit.plugin.scaffold import new_plugin
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "plugins" / "publishing.md"
-LINES = [line for kind, code in blocks(PAGE.read_text(encoding="utf-8")) if kind == "sh" for line in shell_lines(code)]
+PAGES = Path(__file__).resolve().parents[1] / "docs" / "plugins"
+SHORT = ["steps=4", "data.crop=64", "data.batch=2", "precision=fp32"]
 NO_TWINE = "twine is not installed (pip install twine)"
 pytestmark = [
     pytest.mark.slow,
@@ -23,14 +25,26 @@ pytestmark = [
 ]
 
 
+def steps_of(page: str) -> list[tuple[str, str]]:
+    """Return (kind, text) of a page: each line of its shell blocks, each Python block."""
+    found = blocks((PAGES / page).read_text(encoding="utf-8"))
+    return [(kind, part) for kind, code in found for part in (shell_lines(code) if kind == "sh" else [code])]
+
+
+LINES = [line for _, line in steps_of("publishing.md")]
+
+
 def run(line: str, environment: OwnEnvironment, variables: dict[str, str]) -> str:
     """Run one line of the page; what it builds with comes from this environment, and not from the network."""
-    words = [
-        str(path) for word in shlex.split(line) for path in (environment.place.glob(word) if "*" in word else [word])
-    ]
+    place = environment.place
+    words = [str(path) for word in shlex.split(line) for path in ("*" in word and [*place.glob(word)]) or [word]]
     words = words[2:] if words[:2] == ["python", "-m"] else words
     if words[0] == "build":
         words[1:1] = ["--no-isolation"]
+    if words[:2] == ["pip", "install"] and "-e" in words:
+        words += ["--no-build-isolation", "--no-deps", "--no-index"]
+    if words[:2] == ["restorekit", "train"]:
+        words += [word for setting in SHORT for word in ("--set", setting)]
     return environment.run(*words, **variables)
 
 
@@ -64,3 +78,26 @@ def test_a_source_package_alone_installs(tmp_path):
     [archive] = (tmp_path / "restorekit-my-model" / "dist").iterdir()
     author.install(str(archive))
     assert "my-model" in author.run("restorekit", "plugins")
+
+
+def test_the_tutorial_is_walked_from_the_scaffold_to_a_wheel_with_weights(tmp_path):
+    author = OwnEnvironment(tmp_path / "author", tmp_path, "my-model")
+    stand_ins.photographs(tmp_path / "photographs")
+    shown = {}
+    for kind, text in steps_of("tutorial.md"):
+        if kind == "python":
+            path, _, code = text.removeprefix("# ").partition("\n")
+            (tmp_path / path).write_text(code, encoding="utf-8")
+            continue
+        new = text.startswith("restorekit plugin new")
+        shown[text] = run(text, author, {"RESTOREKIT_PLUGINS": ""} if new else {})
+        if text.startswith("restorekit weights pack"):
+            module = tmp_path / "restorekit-my-model" / "restorekit_my_model" / "__init__.py"
+            module.write_text(module.read_text().replace("# weights=", "weights="))
+    assert "conforms: 2 passed" in shown["restorekit plugins check my-model --only 'weights-*'"]
+    assert "weights licence: CC-BY-4.0" in shown["restorekit models show my-model"]
+    author.run("ruff", "check", "restorekit-my-model")
+    author.run("ruff", "format", "--check", "restorekit-my-model")
+    [wheel] = (tmp_path / "restorekit-my-model" / "dist").glob("*.whl")
+    with ZipFile(wheel) as file:
+        assert "restorekit_my_model/weights/manifest.json" in file.namelist()
