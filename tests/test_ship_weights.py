@@ -10,6 +10,9 @@ import pytest
 import stand_ins
 from click.testing import CliRunner
 
+from restorekit.plugin.registry import registry
+from restorekit.recipe import apply_overrides
+from restorekit.recipe.check import model_recipe
 from restorekit.weights import pack as packing
 from restorekit.weights.files import read_facts
 from restorekit.weights.manifest import read_manifest, verify
@@ -69,3 +72,16 @@ def test_a_run_is_packed_and_its_card_tells_how_it_was_made(tool, tmp_path):
     ):
         assert text in card
     assert shipped.path.with_suffix(".toml").is_file()
+
+
+def test_what_weights_have_seen_is_told_by_both_sides_of_pairs_and_by_photographs(tool, tmp_path):
+    stand_ins.pairs(tmp_path / "pairs")
+    stand_ins.cutouts(tmp_path / "cutouts")
+    settings = {name: str(tmp_path / name) for name in ("pairs", "cutouts")}
+    recipe = apply_overrides(
+        model_recipe(registry(), "derain"),
+        ("data.synthesis.task=rain", *(f"data.synthesis.{name}={folder}" for name, folder in settings.items())),
+    )
+    assert len(tool.seen_of(recipe, "pairs")) == 4
+    assert len(tool.seen_of(recipe, "cutouts")) == 2
+    assert tool.seen_of(model_recipe(registry(), "derain"), "pairs") == []

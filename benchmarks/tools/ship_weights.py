@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ DATA_LICENCES = {
     "urban100": "Urban100: no licence stated",
     "sunhays80": "Sun-Hays 80: no licence stated",
     "pairs": "real pairs of the Raindrop data set (Qian et al., CVPR 2018): no licence stated",
+    "cutouts": "photographs through wet glass of the Raindrop and Raindrop Clarity data sets: no licence stated",
 }
 
 
@@ -64,15 +66,14 @@ def check_backgrounds(photos: Path) -> int:
     return count
 
 
-def real_pairs(recipe: Recipe) -> list[int]:
-    """Return the perceptual hashes of both sides of the real pairs that the recipe's synthesizer learned from."""
-    folders = str(recipe.data.synthesis.settings.get("pairs", "")) if recipe.data.synthesis else ""
-    sides = [
-        side
-        for folder in filter(None, folders.split(":"))
-        for sample in resolve(Path(folder))
-        for side in (sample.degraded, sample.clean)
-    ]
+def seen_of(recipe: Recipe, setting: str) -> list[int]:
+    """Return the perceptual hashes of the real photographs that a setting of the recipe's synthesizer names.
+
+    `setting`: ``pairs``, of which both sides count, or ``cutouts``, of which the degraded one does.
+    """
+    folders = str(recipe.data.synthesis.settings.get(setting, "")) if recipe.data.synthesis else ""
+    samples = [sample for folder in filter(None, folders.split(":")) for sample in resolve(Path(folder))]
+    sides = [side for s in samples for side in ((s.degraded, s.clean) if setting == "pairs" else (s.degraded,))]
     return [perceptual_hash(side) for side in sides if side is not None]
 
 
@@ -81,13 +82,14 @@ def ship(run: Path, checked: int) -> Path:
     recipe = read_recipe_file(run / "recipe.toml")
     component = registry().find("model", recipe.name)
     folder = folder_of(component.entry.weights)
-    seen = real_pairs(recipe)
-    done = pack(str(run), folder.parent, LICENCE, force=True, seen=seen)
+    pairs, others = seen_of(recipe, "pairs"), set(seen_of(recipe, "cutouts"))  # a photograph may have many entries
+    done = pack(str(run), folder.parent, LICENCE, force=True, seen=[*pairs, *sorted(others)])
     (folder / f"{recipe.name}.toml").write_text(to_toml(recipe), encoding="utf-8")
     notes = {
         "storage": _storage(done),
         "checked": checked,
-        "real": len(seen) // 2,
+        "real": len(pairs) // 2,
+        "cut": len(others),
         "step": "last step" if find_weights(component, run).path.stem == "last" else "best evaluation",
     }
     RunFolder(run).write_json("shipped.json", notes)
@@ -101,7 +103,8 @@ def _storage(done: Packed) -> str:
 
 def _licences(commands: list[str]) -> str:
     """Return the licences of the folders of photographs that the commands name."""
-    return "; ".join(text for name, text in DATA_LICENCES.items() if any(f"/{name}" in line for line in commands))
+    used = "\n".join(commands)
+    return "; ".join(text for name, text in DATA_LICENCES.items() if re.search(rf"(?i)[/=]{name}\b", used))
 
 
 def _data_kind(recipe: Recipe) -> str:
@@ -142,7 +145,8 @@ def write_card(run: Path, summaries: list[Path]) -> Path:
   ({platform.machine()}, {facts["precision"]}), torch {torch.__version__.split("+")[0]}, seed {recipe.seed}.
 - Licences of the photographs, as stated: {_licences(commands)}.
 - Background-disjoint from every built-in test image: perceptual hashes of {notes["checked"]} photographs compared.
-- Real pairs among what it learned from: {notes["real"]}; a benchmark leaves them out for this model.
+- Real pairs among what it learned from: {notes["real"]}, and photographs of which drops were cut out: {notes["cut"]};
+  a benchmark leaves them out for this model.
 - Perceptual (VGG16) term: {"in use" if "perceptual" in recipe.losses else "not used; its weights could not be had"}.
 
 Trained by, from the repository's root:
