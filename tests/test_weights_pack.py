@@ -184,6 +184,15 @@ def test_weights_have_a_licence_of_their_own():
     assert "CC-BY-NC-4.0" in find_weights(registry().find("model", "attngan")).source
 
 
+@pytest.mark.slow
+def test_the_benchmark_states_the_licence_of_the_weights(tmp_path):
+    options = ["--models", "cgan", "--dataset", "raindrop@builtin", "--limit", "1", "--device", "cpu"]
+    done = CliRunner().invoke(cli, ["benchmark", *options, "-o", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    [row] = [line for line in (tmp_path / "out" / "table.md").read_text().splitlines() if line.startswith("| cgan")]
+    assert "CC-BY-NC-4.0" in row
+
+
 def test_all_shipped_weights_state_their_licence():
     for component in registry().components("model"):
         if component.entry.weights:
