@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from kornia.geometry.transform import rotate
 from torch import Tensor
 
-from restorekit.data.sets import resolve
-from restorekit.data.synthesis import synthesize
-from restorekit.errors import DataError, RecipeError
-from restorekit.pixels import to_image
-from restorekit_derain.layers import Cutout, Layer, blurred, cut_out, hazed, laid_over, measured, pasted
+from restorekit.data.synthesis import check_preset, synthesize
+from restorekit.errors import RecipeError
+from restorekit_derain.layers import Cutout, Layer, blurred, hazed, laid_over, pasted
+from restorekit_derain.sources import Draw, cut_window, cutouts_of, layers_of
 
-Draw = np.random.Generator
 T = TypeVar("T")
 _SCENE, _RAIN, _PANE = range(3)  # one stream of random numbers for each of the things that are drawn
-_HAZE = (0.0, 0.1)  # share of the scene that a wet pane takes away as a whole; 0.02 to 0.1 on real pairs
-_LIGHT = (0.2, 1.0)  # of the scene's mean colour, the light that it gives in return
+_HAZE = (0.0, 0.2)  # share of the scene that a wet pane takes away as a whole; 0.05 to 0.2 on real pairs
+_LIGHT = (0.1, 1.2)  # of the scene's mean colour, the light that it gives in return
 
 
 class Weather:
@@ -37,9 +32,11 @@ class Weather:
     `pairs` the share of `pair` goes to `drops`, without `cutouts` too that of `layer`. The share `haze` of all panes
     with drops takes contrast from the whole scene, too. In training the shares `tone` and `blur` of the photographs are
     first made darker, flatter or greyer, and put out of focus: what is grey, pale or soft must not be taken for a drop.
-    Samples are drawn from their keys alone.
+    `drops_preset` is the preset of the synthesizer ``raindrop`` that draws the synthetic drops. Samples are drawn from
+    their keys alone.
 
-    Raises `RecipeError` for shares that are negative or all 0, and `DataError` for folders that hold no pairs.
+    Raises `RecipeError` for shares that are negative or all 0, or for `tone`, `blur` or `haze` outside of [0, 1],
+    `UnknownNameError` for an unknown preset, and `DataError` for folders that hold no pairs.
     """
 
     presets: tuple[str, ...] = ()
@@ -58,6 +55,7 @@ class Weather:
         tone: float = 0.25,
         blur: float = 0.25,
         haze: float = 0.85,
+        drops_preset: str = "lens",
     ) -> None:
         if not pairs:
             drops, pair = drops + pair, 0.0
@@ -75,9 +73,13 @@ class Weather:
         if shares.min() < 0 or not shares.sum():
             raise RecipeError(f"rain: shares {shares.tolist()}; none may be negative, and one must be above 0")
         self.shares = shares / shares.sum()
-        self.tone, self.blur, self.haze = tone, blur, haze
-        self.layers = [layer for folder in filter(None, pairs.split(":")) for layer in _measured(Path(folder))]
-        self.cut = [layer for folder in filter(None, cutouts.split(":")) for layer in _cut_out(Path(folder))]
+        for name, share in (("tone", tone), ("blur", blur), ("haze", haze)):
+            if not 0 <= share <= 1:
+                raise RecipeError(f"rain: {name} is {share}; it is the share of the images, from 0 to 1")
+        check_preset("raindrop", drops_preset)
+        self.tone, self.blur, self.haze, self.drops_preset = tone, blur, haze, drops_preset
+        self.layers = layers_of(pairs)
+        self.cut = cutouts_of(cutouts)
 
     def __call__(self, clean: Tensor, keys: Tensor, preset: str | None = None) -> tuple[Tensor, Tensor | None]:
         """Degrade each of [B, 3, H, W] in the way that its key draws; no mask is known."""
@@ -105,7 +107,7 @@ class Weather:
         """Return the degraded and the clean side of a window of a real pair, as large as `like`."""
         draw = np.random.default_rng((_SCENE, key))
         layer = _drawn(self.layers, draw)
-        sides = _cut((layer.degraded, layer.clean), like, draw, 0.75, 1.3)
+        sides = cut_window((layer.degraded, layer.clean), like, draw, 0.75, 1.3)
         if draw.random() < 0.5:
             gamma = math.exp(draw.uniform(-0.4, 0.4))
             sides = [side.clamp(1e-4, 1) ** gamma for side in sides]
@@ -136,10 +138,10 @@ class Weather:
 
     @staticmethod
     def _window(layer: Layer | Cutout, like: Tensor, draw: Draw) -> list[Tensor]:
-        return _cut(tuple(layer.planes()), like, draw, 0.5, 1.7, turned=10.0, least=layer.through)
+        return cut_window(tuple(layer.planes()), like, draw, 0.5, 1.7, turned=10.0, least=layer.through)
 
     def _drops(self, clean: Tensor, key: int) -> Tensor:
-        return _synthetic(self._pane(clean, key), key, "raindrop", "lens")
+        return _synthetic(self._pane(clean, key), key, "raindrop", self.drops_preset)
 
     def _pane(self, clean: Tensor, key: int) -> Tensor:
         draw = np.random.default_rng((_PANE, key))
@@ -158,32 +160,6 @@ def _drawn(items: Sequence[T], draw: Draw) -> T:
     return items[int(draw.integers(len(items)))]
 
 
-def _measured(folder: Path) -> list[Layer]:
-    images = resolve(folder.expanduser())
-    images.require_paired()
-    return [
-        measured(to_image(sample.degraded)[0], to_image(sample.clean)[0])
-        for sample in images
-        if sample.clean is not None
-    ]
-
-
-def _cut_out(folder: Path) -> list[Cutout]:
-    images = resolve(folder.expanduser())
-    samples = list(images)
-    lacking = [sample.name for sample in samples if sample.clean is None or sample.mask is None]
-    if lacking:
-        raise DataError(
-            f"cutouts: {folder} lacks the restored version or the mask of {lacking[0]!r} and {len(lacking) - 1} others;"
-            " put photographs into data/, what `restore --save-mask` makes of them into gt/ and the masks into mask/"
-        )
-    return [
-        cut_out(to_image(s.degraded)[0], to_image(s.clean)[0], to_image(s.mask[..., None])[0])
-        for s in samples
-        if s.clean is not None and s.mask is not None
-    ]
-
-
 def _synthetic(clean: Tensor, key: int, name: str, preset: str) -> Tensor:
     return synthesize(clean[None], torch.tensor([key]), name, preset)[0][0]
 
@@ -196,36 +172,3 @@ def _toned(photo: Tensor, draw: Draw) -> Tensor:
     if draw.random() < 0.3:
         photo = torch.lerp(photo.mean().expand_as(photo), photo, draw.uniform(0.4, 1.0))
     return photo
-
-
-def _cut(
-    planes: tuple[Tensor, ...],
-    like: Tensor,
-    draw: Draw,
-    low: float,
-    high: float,
-    turned: float = 0.0,
-    least: Tensor | None = None,
-) -> list[Tensor]:
-    """Cut one window out of all planes, as large as `like` shown at a scale in [low, high].
-
-    Mirrored or not, and turned by an angle whose standard deviation is `turned` degrees. With `least`, a plane too, it
-    is more often than not the one of three windows in which that plane is least: most windows of a pair hold few drops.
-    """
-    height, width = planes[0].shape[-2:]
-    side_y, side_x = like.shape[-2:]
-    scale = min(math.exp(draw.uniform(math.log(low), math.log(high))), height / side_y, width / side_x)
-    tall, wide = max(1, int(side_y * scale)), max(1, int(side_x * scale))
-    places = draw.integers((height - tall + 1, width - wide + 1), size=(3, 2)).tolist()
-    if least is not None and draw.random() < 0.7:
-        places.sort(key=lambda place: float(least[..., place[0] : place[0] + tall, place[1] : place[1] + wide].mean()))
-    top, left = places[0]
-    mirrored, angle = draw.random() < 0.5, turned * draw.standard_normal()
-
-    def window(plane: Tensor) -> Tensor:
-        part = plane[..., top : top + tall, left : left + wide].to(like)
-        part = part.flip(-1) if mirrored else part
-        part = F.interpolate(part[None], (side_y, side_x), mode="bilinear", antialias=scale > 1)
-        return (rotate(part, torch.tensor([angle]).to(like), padding_mode="reflection") if turned else part)[0]
-
-    return [window(plane) for plane in planes]

@@ -13,9 +13,10 @@ from PIL import Image
 from restorekit_derain.generator import Derain, ResidualBlock, filled, unveiled
 from restorekit_derain.layers import cut_out, hazed, laid_over, measured, pasted
 from restorekit_derain.losses import ChangeMask
-from restorekit_derain.weather import Weather, _cut
+from restorekit_derain.sources import cut_window
+from restorekit_derain.weather import Weather
 
-from restorekit.errors import DataError, RecipeError, TrainingError
+from restorekit.errors import DataError, RecipeError, TrainingError, UnknownNameError
 from restorekit.interface import Batch, LossInput, Output
 
 
@@ -193,7 +194,7 @@ def test_windows_of_measured_drops_are_sought_where_there_are_drops():
 
     def light(**settings):
         draws = (np.random.default_rng(seed) for seed in range(100))
-        return torch.stack([_cut((through,), like, draw, 0.5, 1.7, **settings)[0].mean() for draw in draws])
+        return torch.stack([cut_window((through,), like, draw, 0.5, 1.7, **settings)[0].mean() for draw in draws])
 
     anywhere, sought = light(), light(least=through)
     assert (sought <= anywhere + 1e-6).all()
@@ -295,6 +296,16 @@ def test_with_pairs_too_half_of_the_layers_are_cut_out(tmp_path, pairs, monkeypa
     assert 0.4 < taken.count("_with_cut_drops") / len(taken) < 0.6
 
 
+def test_the_preset_of_the_synthetic_drops_can_be_chosen():
+    only = {"pair": 0, "layer": 0, "streaks": 0, "both": 0, "clean": 0, "haze": 0, "tone": 0, "blur": 0}
+    photos, keys = scene(1, 96, 96)[None].repeat(6, 1, 1, 1), torch.arange(6)
+    changed = {
+        preset: ((Weather(**only, drops_preset=preset)(photos, keys)[0] - photos).abs().amax(1) > 0.02).float().mean()
+        for preset in ("sharp", "soft")
+    }
+    assert changed["soft"] > 2 * changed["sharp"] > 0
+
+
 def test_photographs_to_cut_from_need_masks(tmp_path):
     with pytest.raises(DataError, match=r"the mask of '0'.*mask/"):
         Weather(cutouts=str(photographs_with_masks(tmp_path / "cutouts", masks=False)))
@@ -303,5 +314,9 @@ def test_photographs_to_cut_from_need_masks(tmp_path):
 def test_shares_and_folders_that_cannot_be_are_refused(tmp_path):
     with pytest.raises(RecipeError, match="shares"):
         Weather(streaks=-1.0)
+    with pytest.raises(RecipeError, match=r"haze is 1\.5.*from 0 to 1"):
+        Weather(haze=1.5)
+    with pytest.raises(UnknownNameError, match=r"soft, sharp"):
+        Weather(drops_preset="shrap")
     with pytest.raises(DataError):
         Weather(pairs=str(tmp_path / "absent"))
