@@ -90,10 +90,17 @@ def ship(run: Path, checked: int) -> Path:
         "checked": checked,
         "real": len(pairs) // 2,
         "cut": len(others),
-        "step": "last step" if find_weights(component, run).path.stem == "last" else "best evaluation",
+        "step": _what_ships(run, find_weights(component, run).path),
     }
     RunFolder(run).write_json("shipped.json", notes)
     return folder
+
+
+def _what_ships(run: Path, file: Path) -> str:
+    if "average_weights.py" in (run / COMMAND).read_text(encoding="utf-8").splitlines()[-1]:
+        return "of the last training below; the average that the last line makes is what ships"
+    which = "last step" if file.stem == "last" else "best evaluation"
+    return f"of the last command below; its {which} is what ships"
 
 
 def _storage(done: Packed) -> str:
@@ -140,7 +147,7 @@ def write_card(run: Path, summaries: list[Path]) -> Path:
 - Licence of these weights: {LICENCE}, because of the photographs that they learned from.
 - Trained with restorekit {facts["version"]} on {facts["data"]["images"]} {_data_kind(recipe)}
   ({facts["data"]["label"]}).
-- {status["step"]} steps (of the last command below; its {notes["step"]} is what ships)
+- {status["step"]} steps ({notes["step"]})
   in {status["seconds"] / 60:.0f} minutes on {facts["device"]}
   ({platform.machine()}, {facts["precision"]}), torch {torch.__version__.split("+")[0]}, seed {recipe.seed}.
 - Licences of the photographs, as stated: {_licences(commands)}.
