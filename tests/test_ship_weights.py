@@ -85,3 +85,16 @@ def test_what_weights_have_seen_is_told_by_both_sides_of_pairs_and_by_photograph
     assert len(tool.seen_of(recipe, "pairs")) == 4
     assert len(tool.seen_of(recipe, "cutouts")) == 2
     assert tool.seen_of(model_recipe(registry(), "derain"), "pairs") == []
+
+
+@pytest.mark.parametrize(
+    ("made", "file", "said"),
+    [
+        ("restorekit train remaen", "last", "of the last command below; its last step is what ships"),
+        ("restorekit train remaen", "best-psnr-rgb", "of the last command below; its best evaluation is what ships"),
+        ("python benchmarks/tools/average_weights.py a=1 b=1 -o c", "last", "the average that the last line makes"),
+    ],
+)
+def test_the_card_tells_an_average_from_a_step(tool, tmp_path, made, file, said):
+    (tmp_path / "command.txt").write_text(f"restorekit train remaen --set seed=1\n{made}\n")
+    assert said in tool._what_ships(tmp_path, tmp_path / f"{file}.safetensors")

@@ -53,7 +53,10 @@ def average(states: Sequence[dict[str, Tensor]], shares: Sequence[float]) -> dic
     for number, state in enumerate(states[1:], start=2):
         differing = sorted(set(first.items()) ^ {(name, value.shape) for name, value in state.items()})
         if differing:
-            raise ValueError(f"number {number} are weights of another network: {differing[0][0]} differs")
+            raise ValueError(
+                f"number {number} are weights of another network: {differing[0][0]} differs; give weights of the same"
+                " generator with the same settings"
+            )
     return {
         name: torch.stack([share * state[name].double() for share, state in zip(shares, states, strict=True)])
         .sum(0)
