@@ -77,13 +77,14 @@ def test_a_run_is_packed_and_its_card_tells_how_it_was_made(tool, tmp_path):
 def test_what_weights_have_seen_is_told_by_both_sides_of_pairs_and_by_photographs(tool, tmp_path):
     stand_ins.pairs(tmp_path / "pairs")
     stand_ins.cutouts(tmp_path / "cutouts")
-    settings = {name: str(tmp_path / name) for name in ("pairs", "cutouts")}
+    folders = {"pairs": "pairs", "pseudo_pairs": "cutouts", "cutouts": "cutouts"}
+    settings = {name: str(tmp_path / folder) for name, folder in folders.items()}
     recipe = apply_overrides(
         model_recipe(registry(), "derain"),
         ("data.synthesis.task=rain", *(f"data.synthesis.{name}={folder}" for name, folder in settings.items())),
     )
     assert len(tool.seen_of(recipe, "pairs")) == 4
-    assert len(tool.seen_of(recipe, "cutouts")) == 2
+    assert [len(tool.seen_of(recipe, setting)) for setting in tool.UNPAIRED] == [2, 2]
     assert tool.seen_of(model_recipe(registry(), "derain"), "pairs") == []
 
 

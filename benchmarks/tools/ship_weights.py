@@ -40,6 +40,7 @@ PURPOSES = {
     "rain-streak": "rain streaks",
     "rain": "rain streaks and raindrops on glass",
 }
+UNPAIRED = ("pseudo_pairs", "cutouts")
 COMMAND = "command.txt"
 LICENCE = "CC-BY-NC-4.0"
 DATA_LICENCES = {
@@ -69,7 +70,7 @@ def check_backgrounds(photos: Path) -> int:
 def seen_of(recipe: Recipe, setting: str) -> list[int]:
     """Return the perceptual hashes of the real photographs that a setting of the recipe's synthesizer names.
 
-    `setting`: ``pairs``, of which both sides count, or ``cutouts``, of which the degraded one does.
+    `setting`: ``pairs``, of which both sides count, or one of photographs without a clean side, which count alone.
     """
     folders = str(recipe.data.synthesis.settings.get(setting, "")) if recipe.data.synthesis else ""
     samples = [sample for folder in filter(None, folders.split(":")) for sample in resolve(Path(folder))]
@@ -82,14 +83,15 @@ def ship(run: Path, checked: int) -> Path:
     recipe = read_recipe_file(run / "recipe.toml")
     component = registry().find("model", recipe.name)
     folder = folder_of(component.entry.weights)
-    pairs, others = seen_of(recipe, "pairs"), set(seen_of(recipe, "cutouts"))  # a photograph may have many entries
+    pairs = seen_of(recipe, "pairs")
+    others = {photo for setting in UNPAIRED for photo in seen_of(recipe, setting)}  # each may have many entries
     done = pack(str(run), folder.parent, LICENCE, force=True, seen=[*pairs, *sorted(others)])
     (folder / f"{recipe.name}.toml").write_text(to_toml(recipe), encoding="utf-8")
     notes = {
         "storage": _storage(done),
         "checked": checked,
         "real": len(pairs) // 2,
-        "cut": len(others),
+        "lent": len(others),
         "step": _what_ships(run, find_weights(component, run).path),
     }
     RunFolder(run).write_json("shipped.json", notes)
@@ -152,7 +154,7 @@ def write_card(run: Path, summaries: list[Path]) -> Path:
   ({platform.machine()}, {facts["precision"]}), torch {torch.__version__.split("+")[0]}, seed {recipe.seed}.
 - Licences of the photographs, as stated: {_licences(commands)}.
 - Background-disjoint from every built-in test image: perceptual hashes of {notes["checked"]} photographs compared.
-- Real pairs among what it learned from: {notes["real"]}, and photographs of which drops were cut out: {notes["cut"]};
+- Real pairs among what it learned from: {notes["real"]}, and photographs that only lent their drops: {notes["lent"]};
   a benchmark leaves them out for this model.
 - Perceptual (VGG16) term: {"in use" if "perceptual" in recipe.losses else "not used; its weights could not be had"}.
 

@@ -210,7 +210,7 @@ FILES: dict[str, Callable[[Path], None]] = {
     **dict.fromkeys(("photo.jpg", "rainy.jpg", "more.png"), photograph),
     **dict.fromkeys(("clip.mp4", "drive.mov"), clip),
     **dict.fromkeys(("holiday", "photos", "photographs", "clean-photographs", "my-training-photographs"), photographs),
-    **dict.fromkeys(("rainy-photographs", "rainy-photos", "rain100l-test-rainy"), photographs),
+    **dict.fromkeys(("rainy-photographs", "rainy-photos", "rain100l-test-rainy", "wet-glass/data"), photographs),
     **dict.fromkeys(("my-pairs", "FOLDER", "forty", "ten"), pairs),
     **dict.fromkeys(("outputs", "their-outputs"), outputs),
     "masks": masks,

@@ -24,7 +24,7 @@ def _folders(joined: str) -> list[Path]:
 
 
 def layers_of(folders: str) -> list[Layer]:
-    """Measure the drops of all real pairs in `folders`, joined by ``:``. Raises `DataError` where there are none."""
+    """Measure the drops of all pairs in `folders`, joined by ``:``. Raises `DataError` where there are none."""
     return [layer for folder in _folders(folders) for layer in _measured(folder)]
 
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from restorekit.data.synthesis import check_preset, synthesize
@@ -24,16 +25,19 @@ _LIGHT = (0.1, 1.2)  # of the scene's mean colour, the light that it gives in re
 class Weather:
     """The synthesizer ``rain``: each image takes one kind of weather, by its own key.
 
-    `pairs`: folders of real pairs of raindrops, joined by ``:``; their drops are measured and laid over other
-    photographs, and in training they are pairs themselves. `cutouts`: folders of photographs through wet glass without
-    a clean side, each with what a model makes of it (``gt/``) and the mask of its sharp drops (``mask/``); these are
-    cut out, and half of the layers are such. The shares of the kinds are relative: `pair` (real pairs),
-    `layer` (measured drops on other photographs), `drops` and `streaks` (synthetic), `both`, and `clean`. Without
-    `pairs` the share of `pair` goes to `drops`, without `cutouts` too that of `layer`. The share `haze` of all panes
-    with drops takes contrast from the whole scene, too. In training the shares `tone` and `blur` of the photographs are
-    first made darker, flatter or greyer, and put out of focus: what is grey, pale or soft must not be taken for a drop.
-    `drops_preset` is the preset of the synthesizer ``raindrop`` that draws the synthetic drops. Samples are drawn from
-    their keys alone.
+    Folders are joined by ``:``. `pairs`: folders of real pairs of raindrops; their drops are measured and laid over
+    other photographs, and in training they are pairs themselves. `pseudo_pairs`: folders of photographs through wet
+    glass without a clean side (``data/``), each with what a model makes of it (``gt/``): what it took away is measured
+    and laid over other photographs as well, but its results are never a target. `cutouts`: such folders with the masks
+    of sharp drops (``mask/``) besides; these are cut out, and half of the layers are such.
+
+    The shares of the kinds are relative: `pair` (real pairs), `layer` (measured and cut out drops on other
+    photographs), `drops` and `streaks` (synthetic), `both`, and `clean`. Without `pairs` the share of `pair` goes to
+    `drops`, without all three kinds of folders that of `layer`, too. The share `haze` of all panes with drops takes
+    contrast from the whole scene, too. In training the shares `tone` and `blur` of the photographs are first made
+    darker, flatter or greyer, and put out of focus, as a whole or in parts: what is grey, pale or soft must not be
+    taken for a drop. `drops_preset` is the preset of the synthesizer ``raindrop`` that draws the synthetic drops.
+    Samples are drawn from their keys alone.
 
     Raises `RecipeError` for shares that are negative or all 0, or for `tone`, `blur` or `haze` outside of [0, 1],
     `UnknownNameError` for an unknown preset, and `DataError` for folders that hold no pairs.
@@ -45,6 +49,7 @@ class Weather:
         self,
         *,
         pairs: str = "",
+        pseudo_pairs: str = "",
         cutouts: str = "",
         pair: float = 0.10,
         layer: float = 0.27,
@@ -59,7 +64,7 @@ class Weather:
     ) -> None:
         if not pairs:
             drops, pair = drops + pair, 0.0
-        if not pairs and not cutouts:
+        if not (pairs or pseudo_pairs or cutouts):
             drops, layer = drops + layer, 0.0
         self._degrade: dict[str, Callable[[Tensor, int], Tensor]] = {
             "pair": self._pair,
@@ -78,7 +83,8 @@ class Weather:
                 raise RecipeError(f"rain: {name} is {share}; it is the share of the images, from 0 to 1")
         check_preset("raindrop", drops_preset)
         self.tone, self.blur, self.haze, self.drops_preset = tone, blur, haze, drops_preset
-        self.layers = layers_of(pairs)
+        self.pairs = layers_of(pairs)
+        self.layers = self.pairs + layers_of(pseudo_pairs)
         self.cut = cutouts_of(cutouts)
 
     def __call__(self, clean: Tensor, keys: Tensor, preset: str | None = None) -> tuple[Tensor, Tensor | None]:
@@ -101,12 +107,12 @@ class Weather:
         draw = np.random.default_rng((_SCENE, key))
         if draw.random() < self.tone:
             photo = _toned(photo, draw)
-        return blurred(photo, draw.uniform(0.7, 4.0)) if draw.random() < self.blur else photo
+        return _out_of_focus(photo, draw) if draw.random() < self.blur else photo
 
     def _real(self, like: Tensor, key: int) -> tuple[Tensor, Tensor]:
         """Return the degraded and the clean side of a window of a real pair, as large as `like`."""
         draw = np.random.default_rng((_SCENE, key))
-        layer = _drawn(self.layers, draw)
+        layer = _drawn(self.pairs, draw)
         sides = cut_window((layer.degraded, layer.clean), like, draw, 0.75, 1.3)
         if draw.random() < 0.5:
             gamma = math.exp(draw.uniform(-0.4, 0.4))
@@ -172,3 +178,12 @@ def _toned(photo: Tensor, draw: Draw) -> Tensor:
     if draw.random() < 0.3:
         photo = torch.lerp(photo.mean().expand_as(photo), photo, draw.uniform(0.4, 1.0))
     return photo
+
+
+def _out_of_focus(photo: Tensor, draw: Draw) -> Tensor:
+    """Put the whole of a photograph a little out of focus, or a large part of it by much, as behind a near subject."""
+    if draw.random() < 0.67:
+        return blurred(photo, draw.uniform(0.7, 4.0))
+    depths = torch.from_numpy(draw.uniform(size=(1, 1, *draw.integers(2, 4, size=2)))).to(photo)
+    far = F.interpolate(depths, photo.shape[-2:], mode="bicubic")[0]
+    return torch.lerp(photo, blurred(photo, draw.uniform(4.0, 16.0)), torch.sigmoid(12 * (far - 0.5)))

@@ -14,7 +14,7 @@ from restorekit_derain.generator import Derain, ResidualBlock, filled, unveiled
 from restorekit_derain.layers import cut_out, hazed, laid_over, measured, pasted
 from restorekit_derain.losses import ChangeMask
 from restorekit_derain.sources import cut_window
-from restorekit_derain.weather import Weather
+from restorekit_derain.weather import Weather, _out_of_focus
 
 from restorekit.errors import DataError, RecipeError, TrainingError, UnknownNameError
 from restorekit.interface import Batch, LossInput, Output
@@ -65,6 +65,19 @@ def test_what_is_hidden_is_replaced_and_what_shines_through_is_corrected(hidden)
     image = torch.rand(1, 3, 16, 20)
     around = filled(image, torch.ones(1, 1, 16, 20), levels=2)
     torch.testing.assert_close(network(image).image, around + 0.25 if hidden else image + 0.1)
+
+
+def test_in_evaluation_the_mirror_image_is_looked_at_too():
+    network, image = Derain(), torch.rand(1, 3, 32, 48)
+    torch.nn.init.normal_(network.tail.weight, std=0.1)
+    once, there = network(image), network(image.flip(-1))
+    seen = network.eval()(image)
+    torch.testing.assert_close(seen.image, (once.image + there.image.flip(-1)) / 2)
+    torch.testing.assert_close(seen.image, network(image.flip(-1)).image.flip(-1))
+    torch.testing.assert_close(seen.extra("mask"), (once.extra("mask") + there.extra("mask").flip(-1)) / 2)
+    torch.testing.assert_close(torch.sigmoid(seen.extra("mask_logits")), seen.extra("mask"))
+    network.mirrored = False
+    assert torch.equal(network(image).image, once.image)
 
 
 def test_a_veil_is_taken_away_in_linear_light():
@@ -221,6 +234,29 @@ def test_a_real_pair_is_its_own_even_where_only_its_drops_fit(pairs):
     elsewhere = weather(photos, keys)[0]  # as `data synthesize` does, which has no clean side of its own
     assert elsewhere.shape == photos.shape
     assert not torch.equal(elsewhere, degraded)
+
+
+def test_pseudo_pairs_lend_their_drops_and_are_never_a_target(pairs):
+    only = {"drops": 0, "streaks": 0, "both": 0, "clean": 0, "tone": 0, "blur": 0}
+    photos, keys = torch.stack([scene(seed, 48, 48) for seed in range(6)]), torch.arange(6)
+    pseudo = Weather(pseudo_pairs=str(pairs), pair=0, **only)
+    assert torch.equal(pseudo.scenes(photos, keys), photos)
+    assert torch.equal(pseudo(photos, keys)[0], Weather(pairs=str(pairs), pair=0, **only)(photos, keys)[0])
+    both = Weather(pairs=str(pairs), pseudo_pairs=f"{pairs}:{pairs}", layer=0, **only)
+    assert (len(both.pairs), len(both.layers)) == (2, 6)
+    assert torch.equal(both.scenes(photos, keys), Weather(pairs=str(pairs), layer=0, **only).scenes(photos, keys))
+    assert Weather(pseudo_pairs=str(pairs)).shares[:2].tolist() == [0, pytest.approx(0.27)]
+
+
+def test_parts_of_a_scene_go_out_of_focus_as_behind_a_near_subject():
+    photo = scene(0, 96, 96)
+    photo[:, ::2] *= 0.5  # stripes everywhere
+    near = []
+    for seed in range(30):
+        stripes = _out_of_focus(photo, np.random.default_rng(seed)).diff(dim=1).abs().mean(0)
+        near.append(float((stripes > 0.5 * photo.diff(dim=1).abs().mean(0)).float().mean()))
+    assert sum(share < 0.05 for share in near) >= 10  # all of it
+    assert sum(0.05 < share < 0.95 for share in near) >= 5  # a part
 
 
 def test_tone_and_blur_change_the_scenes_of_training(pairs):
