@@ -8,7 +8,6 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from restorekit.data.synthesis import check_preset, synthesize
@@ -35,9 +34,9 @@ class Weather:
     photographs), `drops` and `streaks` (synthetic), `both`, and `clean`. Without `pairs` the share of `pair` goes to
     `drops`, without all three kinds of folders that of `layer`, too. The share `haze` of all panes with drops takes
     contrast from the whole scene, too. In training the shares `tone` and `blur` of the photographs are first made
-    darker, flatter or greyer, and put out of focus, as a whole or in parts: what is grey, pale or soft must not be
-    taken for a drop. `drops_preset` is the preset of the synthesizer ``raindrop`` that draws the synthetic drops.
-    Samples are drawn from their keys alone.
+    darker, flatter or greyer, and put out of focus: what is grey, pale or soft must not be taken for a drop.
+    `drops_preset` is the preset of the synthesizer ``raindrop`` that draws the synthetic drops. Samples are drawn from
+    their keys alone.
 
     Raises `RecipeError` for shares that are negative or all 0, or for `tone`, `blur` or `haze` outside of [0, 1],
     `UnknownNameError` for an unknown preset, and `DataError` for folders that hold no pairs.
@@ -107,7 +106,7 @@ class Weather:
         draw = np.random.default_rng((_SCENE, key))
         if draw.random() < self.tone:
             photo = _toned(photo, draw)
-        return _out_of_focus(photo, draw) if draw.random() < self.blur else photo
+        return blurred(photo, draw.uniform(0.7, 4.0)) if draw.random() < self.blur else photo
 
     def _real(self, like: Tensor, key: int) -> tuple[Tensor, Tensor]:
         """Return the degraded and the clean side of a window of a real pair, as large as `like`."""
@@ -178,12 +177,3 @@ def _toned(photo: Tensor, draw: Draw) -> Tensor:
     if draw.random() < 0.3:
         photo = torch.lerp(photo.mean().expand_as(photo), photo, draw.uniform(0.4, 1.0))
     return photo
-
-
-def _out_of_focus(photo: Tensor, draw: Draw) -> Tensor:
-    """Put the whole of a photograph a little out of focus, or a large part of it by much, as behind a near subject."""
-    if draw.random() < 0.67:
-        return blurred(photo, draw.uniform(0.7, 4.0))
-    depths = torch.from_numpy(draw.uniform(size=(1, 1, *draw.integers(2, 4, size=2)))).to(photo)
-    far = F.interpolate(depths, photo.shape[-2:], mode="bicubic")[0]
-    return torch.lerp(photo, blurred(photo, draw.uniform(4.0, 16.0)), torch.sigmoid(12 * (far - 0.5)))

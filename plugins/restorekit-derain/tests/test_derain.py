@@ -14,7 +14,7 @@ from restorekit_derain.generator import Derain, ResidualBlock, filled, unveiled
 from restorekit_derain.layers import cut_out, hazed, laid_over, measured, pasted
 from restorekit_derain.losses import ChangeMask
 from restorekit_derain.sources import cut_window
-from restorekit_derain.weather import Weather, _out_of_focus
+from restorekit_derain.weather import Weather
 
 from restorekit.errors import DataError, RecipeError, TrainingError, UnknownNameError
 from restorekit.interface import Batch, LossInput, Output
@@ -246,17 +246,6 @@ def test_pseudo_pairs_lend_their_drops_and_are_never_a_target(pairs):
     assert (len(both.pairs), len(both.layers)) == (2, 6)
     assert torch.equal(both.scenes(photos, keys), Weather(pairs=str(pairs), layer=0, **only).scenes(photos, keys))
     assert Weather(pseudo_pairs=str(pairs)).shares[:2].tolist() == [0, pytest.approx(0.27)]
-
-
-def test_parts_of_a_scene_go_out_of_focus_as_behind_a_near_subject():
-    photo = scene(0, 96, 96)
-    photo[:, ::2] *= 0.5  # stripes everywhere
-    near = []
-    for seed in range(30):
-        stripes = _out_of_focus(photo, np.random.default_rng(seed)).diff(dim=1).abs().mean(0)
-        near.append(float((stripes > 0.5 * photo.diff(dim=1).abs().mean(0)).float().mean()))
-    assert sum(share < 0.05 for share in near) >= 10  # all of it
-    assert sum(0.05 < share < 0.95 for share in near) >= 5  # a part
 
 
 def test_tone_and_blur_change_the_scenes_of_training(pairs):

@@ -149,7 +149,7 @@ RIVULETS = RaindropSettings(
 MIXED = (DROPS, SOFT)
 """Each image takes one of the two, by its key; both kinds are in the Raindrop data set (Qian et al., 2018)."""
 
-LENS = (*6 * (SHARP,), *3 * (WIDE,), *12 * (DROPS,), *3 * (SOFT,), RIVULETS, *12 * (BOKEH,))
+LENS = (*6 * (SHARP,), *3 * (WIDE,), *8 * (DROPS,), *6 * (SOFT,), RIVULETS, *14 * (BOKEH,))
 """Each image takes one of the six, in these shares: as photographs through wet glass show them."""
 
 PRESETS: dict[str, RaindropSettings | tuple[RaindropSettings, ...]] = {
