@@ -99,3 +99,8 @@ def test_what_weights_have_seen_is_told_by_both_sides_of_pairs_and_by_photograph
 def test_the_card_tells_an_average_from_a_step(tool, tmp_path, made, file, said):
     (tmp_path / "command.txt").write_text(f"restorekit train remaen --set seed=1\n{made}\n")
     assert said in tool._what_ships(tmp_path, tmp_path / f"{file}.safetensors")
+
+
+@pytest.mark.parametrize("given", ["cutouts=CUTOUTS", "pseudo_pairs=WET", "cutouts=CUTOUTS pseudo_pairs=WET"])
+def test_the_licence_of_photographs_that_lend_their_drops_is_told_once(tool, given):
+    assert tool._licences([f"restorekit train derain {given}"]).count("wet glass") == 1

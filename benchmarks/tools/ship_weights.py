@@ -43,6 +43,7 @@ PURPOSES = {
 UNPAIRED = ("pseudo_pairs", "cutouts")
 COMMAND = "command.txt"
 LICENCE = "CC-BY-NC-4.0"
+_WET_GLASS = "photographs through wet glass of the Raindrop and Raindrop Clarity data sets: no licence stated"
 DATA_LICENCES = {
     "bsds": "BSDS500: non-commercial research and education",
     "kodak": "Kodak: unrestricted usage",
@@ -50,7 +51,8 @@ DATA_LICENCES = {
     "urban100": "Urban100: no licence stated",
     "sunhays80": "Sun-Hays 80: no licence stated",
     "pairs": "real pairs of the Raindrop data set (Qian et al., CVPR 2018): no licence stated",
-    "cutouts": "photographs through wet glass of the Raindrop and Raindrop Clarity data sets: no licence stated",
+    "cutouts": _WET_GLASS,
+    "wet": _WET_GLASS,
 }
 
 
@@ -113,7 +115,8 @@ def _storage(done: Packed) -> str:
 def _licences(commands: list[str]) -> str:
     """Return the licences of the folders of photographs that the commands name."""
     used = "\n".join(commands)
-    return "; ".join(text for name, text in DATA_LICENCES.items() if re.search(rf"(?i)[/=]{name}\b", used))
+    named = (text for name, text in DATA_LICENCES.items() if re.search(rf"(?i)[/=]{name}\b", used))
+    return "; ".join(dict.fromkeys(named))
 
 
 def _data_kind(recipe: Recipe) -> str:
