@@ -9,13 +9,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from timm.optim import muon
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from restorekit.data.augment import augment
 from restorekit.engine import Options
 from restorekit.engine.run import opening
 from restorekit.engine.run.opening import open_run
 from restorekit.engine.run.preflight import preflight
+from restorekit.engine.step import update
 from restorekit.engine.step.update import build_optimizer
 from restorekit.errors import RecipeError, TrainingError
 from restorekit.interface import Batch
@@ -104,6 +107,28 @@ def test_betas_reach_every_optimizer_that_has_two():
         assert optimizer.param_groups[0]["betas"] == (0.5, 0.9), name
     sgd = build_optimizer(Optim(name="sgd"), parameters, torch.device("cpu"))
     assert (sgd.param_groups[0]["momentum"], sgd.param_groups[0]["nesterov"]) == (0.9, True)
+
+
+@pytest.mark.parametrize(("best", "expected"), [("fp32", {torch.float32}), ("bf16", {torch.float32, torch.bfloat16})])
+def test_muon_computes_in_bf16_only_where_the_device_does(monkeypatch, best: str, expected: set[torch.dtype]):
+    seen: set[torch.dtype] = set()
+
+    class Dtypes(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            made = func(*args, **(kwargs or {}))
+            seen.update({made.dtype} if isinstance(made, torch.Tensor) else ())
+            return made
+
+    monkeypatch.setattr(muon, "zeropower_via_newtonschulz", muon.zeropower_via_newtonschulz)  # put back afterwards
+    monkeypatch.setattr(update, "pick_precision", lambda name, device: best)
+    layer = nn.Linear(8, 6, bias=False)
+    optimizer = build_optimizer(Optim(name="nmuon", lr=0.1), layer.parameters(), torch.device("cpu"))
+    layer.weight.grad, before = torch.rand(6, 8), layer.weight.detach().clone()
+    with Dtypes():
+        optimizer.step()
+    assert seen == expected
+    step = (layer.weight - before).detach() / 0.1
+    torch.testing.assert_close(torch.linalg.svdvals(step / step.norm()), torch.full((6,), 6**-0.5), rtol=0.4, atol=0)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ import torch
 from timm.optim import create_optimizer_v2, get_optimizer_info
 from torch import Tensor, nn
 
+from restorekit.devices import pick_precision
+from restorekit.engine.step.muon import orthogonalise_in_float32
 from restorekit.engine.step.nonfinite import MaskCounters
 from restorekit.errors import RecipeError
 from restorekit.recipe.parts import Optim
@@ -38,6 +40,8 @@ def build_optimizer(spec: Optim, parameters: Iterable[nn.Parameter], device: tor
             )
         if info.num_betas == 2:
             options["betas"] = spec.betas
+        if "muon" in spec.name and pick_precision("auto", device) != "bf16":
+            orthogonalise_in_float32()
         optimizer = create_optimizer_v2(list(parameters), opt=spec.name, **options)
     except (ValueError, AssertionError, KeyError) as error:
         raise RecipeError(
