@@ -15,7 +15,7 @@ from restorekit.recipe import apply_overrides
 from restorekit.recipe.check import model_recipe
 from restorekit.weights import pack as packing
 from restorekit.weights.files import read_facts
-from restorekit.weights.manifest import read_manifest, verify
+from restorekit.weights.manifest import Shipped, read_manifest, verify
 
 TOOL = Path(__file__).resolve().parents[1] / "benchmarks" / "tools" / "ship_weights.py"
 SUMMARY = {
@@ -86,6 +86,13 @@ def test_what_weights_have_seen_is_told_by_both_sides_of_pairs_and_by_photograph
     assert len(tool.seen_of(recipe, "pairs")) == 4
     assert [len(tool.seen_of(recipe, setting)) for setting in tool.UNPAIRED] == [2, 2]
     assert tool.seen_of(model_recipe(registry(), "derain"), "pairs") == []
+
+
+@pytest.mark.parametrize(("begun", "expected"), [("0" * 64, {1, 2}), (None, set())])
+def test_weights_that_began_at_others_have_seen_what_those_had(tool, tmp_path, begun, expected):
+    (tmp_path / "run.json").write_text(json.dumps({"init": begun}))
+    assert tool.inherited(tmp_path, Shipped("derain", tmp_path / "w", "1" * 64, seen=(1, 2))) == expected
+    assert tool.inherited(tmp_path, None) == set()
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def test_chosen_tiles_of_two_scenes_give_what_the_whole_image_gives(monkeypatch)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["pix2pix-channel", "pix2pix-both"])
+@pytest.mark.parametrize("model", ["pix2pix-channel", "pix2pix-both", "derain"])
 def test_tiles_that_are_asked_for_do_too(model):
     scenes = two_scenes(350, 1012)
     assert np.abs(restored(model, 0, scenes) - restored(model, 320, scenes)).max() <= 2

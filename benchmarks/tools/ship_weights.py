@@ -31,7 +31,7 @@ from restorekit.recipe.check import model_recipe
 from restorekit.recipe.toml import read_recipe_file
 from restorekit.restoring.load import width_label
 from restorekit.weights.find import find_weights
-from restorekit.weights.manifest import folder_of
+from restorekit.weights.manifest import Shipped, folder_of, read_manifest
 from restorekit.weights.pack import Packed, pack
 
 BUILTIN = {"raindrop": "raindrop@builtin", "rain-streak": "rain100l@builtin", "rain": "raindrop@builtin"}
@@ -80,6 +80,12 @@ def seen_of(recipe: Recipe, setting: str) -> list[int]:
     return [perceptual_hash(side) for side in sides if side is not None]
 
 
+def inherited(run: Path, shipped: Shipped | None) -> set[int]:
+    """Return the hashes of what the weights that are `shipped` have seen, where the run did not begin from nothing."""
+    begun = read_table(run / FACTS, dict[str, Any]).get("init")
+    return set(shipped.seen) if shipped and begun else set()
+
+
 def ship(run: Path, checked: int) -> Path:
     """Write weights, recipe and manifest into the plugin; returns the folder."""
     recipe = read_recipe_file(run / "recipe.toml")
@@ -87,6 +93,7 @@ def ship(run: Path, checked: int) -> Path:
     folder = folder_of(component.entry.weights)
     pairs = seen_of(recipe, "pairs")
     others = {photo for setting in UNPAIRED for photo in seen_of(recipe, setting)}  # each may have many entries
+    others |= inherited(run, read_manifest(folder).get(recipe.name)) - set(pairs)
     done = pack(str(run), folder.parent, LICENCE, force=True, seen=[*pairs, *sorted(others)])
     (folder / f"{recipe.name}.toml").write_text(to_toml(recipe), encoding="utf-8")
     notes = {

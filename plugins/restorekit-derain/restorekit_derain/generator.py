@@ -8,17 +8,16 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from kornia.color import linear_rgb_to_rgb, rgb_to_linear_rgb
 from torch import Tensor, nn
 
 from restorekit.errors import RecipeError
 from restorekit.interface import Output, SizeRule
+from restorekit.layers import GlobalMean
+from restorekit_derain.head import Look, adapted, averaged, mean, unveiled
 
 _SHUFFLE = 2
 _COLOURS = 3
 _FINE = 2 * _COLOURS + 2  # maps at full resolution: correction, mask, behind, covered
-_LEAST_MASK = 1e-6  # and 1 less than that the most, so that the logits of an averaged mask are finite
-_LEAST_WEIGHT = 1e-3  # of a pixel that is hidden: where all are, their mean is better than nothing
 
 
 class ResidualBlock(nn.Module):
@@ -85,34 +84,6 @@ def _initialise(layer: nn.Module, nonlinearity: Literal["relu", "linear"] = "rel
     nn.init.zeros_(layer.bias)
 
 
-def filled(image: Tensor, mask: Tensor, levels: int) -> Tensor:
-    """Fill what the mask hides from its surroundings, smoothly: push and pull (Gortler et al., SIGGRAPH 1996, 4.3).
-
-    image [B, 3, H, W], mask [B, 1, H, W] in [0, 1], height and width multiples of 2 ** levels -> like image. What is
-    masked by half or more is not looked at. Averages over 2, 4, ... 2 ** levels pixels fill the holes, the finer ones
-    where they saw enough.
-    """
-    weight = (1 - 2 * mask).clamp(min=_LEAST_WEIGHT)
-    seen = [(image * weight, weight)]
-    for _ in range(levels):
-        seen.append((F.avg_pool2d(seen[-1][0], 2), F.avg_pool2d(seen[-1][1], 2)))
-    total, weight = seen.pop()
-    known = total / weight
-    for total, weight in reversed(seen):
-        known = total + (1 - weight) * F.interpolate(known, scale_factor=2, mode="bilinear")
-    return known
-
-
-def unveiled(image: Tensor, light: Tensor, density: Tensor) -> Tensor:
-    """Take away what a drop out of focus does: in linear light it lets through exp(-density), and adds `light`.
-
-    image [B, 3, H, W] in [0, 1], sRGB; light [B, 3, H / 2, W / 2] and density [B, 1, H / 2, W / 2], both smooth, are
-    enlarged -> like image, not clipped.
-    """
-    veil = F.interpolate(torch.cat((light, density.clamp(-1, 3)), 1), scale_factor=2, mode="bilinear")
-    return linear_rgb_to_rgb((rgb_to_linear_rgb(image) - veil[:, :3]) * veil[:, 3:].exp())
-
-
 class Derain(nn.Module):
     """Find what rain has changed in an image, and take only that away.
 
@@ -129,7 +100,8 @@ class Derain(nn.Module):
     residual blocks of each level, the last one's in the middle, the others on both sides; `block`: ``residual`` or
     ``naf``. With residual blocks the reach is bounded, so that tiles show no seams. `mirrored`: in evaluation, look at
     the mirror image (left to right) too, and average (Lim et al., EDSR, CVPR Workshops 2017, section 3.4, with one of
-    their seven flips: rain falls, and light comes from above); twice the time.
+    their seven flips: rain falls, and light comes from above); twice the time. `adaptive`: in evaluation, the less of a
+    picture the mask covers, the surer it must be (`adapted`).
 
     Raises `RecipeError` for settings that no network can have.
     """
@@ -141,10 +113,12 @@ class Derain(nn.Module):
         blocks: Sequence[int] = (1, 1, 2, 4),
         block: str = "residual",
         mirrored: bool = True,
+        adaptive: bool = True,
     ) -> None:
         super().__init__()
         _check(widths, blocks, block)
-        self.mirrored = mirrored
+        self.mirrored, self.adaptive = mirrored, adaptive
+        self.share = GlobalMean()
         self.size_rule = SizeRule(multiple=_SHUFFLE * 2 ** (len(widths) - 1))
         kind = BLOCKS[block]
         steps = list(itertools.pairwise(widths))
@@ -165,12 +139,18 @@ class Derain(nn.Module):
 
     def forward(self, degraded: Tensor) -> Output:
         """Restore `degraded`; see the class for shapes."""
-        seen = self._look(degraded)
-        if self.training or not self.mirrored:
-            return seen
-        return _averaged(seen, self._look(degraded.flip(-1)))
+        looks = [self._look(degraded)]
+        if self.training:
+            return looks[0].result(looks[0].logits)
+        if self.mirrored:
+            looks.append(self._look(degraded.flip(-1)).flipped())
+        logits = [look.logits for look in looks]
+        if self.adaptive:
+            share = self.share(mean([torch.sigmoid(each) for each in logits]))
+            logits = [adapted(each, share) for each in logits]
+        return averaged([look.result(each) for look, each in zip(looks, logits, strict=True)])
 
-    def _look(self, degraded: Tensor) -> Output:
+    def _look(self, degraded: Tensor) -> Look:
         features = self.head(F.pixel_unshuffle(degraded, _SHUFFLE))
         skips: list[Tensor] = []
         for encoder, down in zip(self.encoders, self.downs, strict=False):
@@ -183,18 +163,8 @@ class Derain(nn.Module):
         fine, light, density = torch.split(self.tail(features).float(), [_FINE * _SHUFFLE**2, _COLOURS, 1], dim=1)
         found = F.pixel_shuffle(fine, _SHUFFLE)
         correction, logits, behind, covered = torch.split(found, [_COLOURS, 1, _COLOURS, 1], dim=1)
-        mask = torch.sigmoid(logits)
-        behind = behind + filled(degraded, mask.detach(), levels=len(skips) + 1)
         through = unveiled(degraded, light, density) + correction
-        change = torch.lerp(through, behind, torch.sigmoid(covered)) - degraded
-        return Output(degraded + mask * change, {"mask": mask, "mask_logits": logits})
-
-
-def _averaged(straight: Output, mirrored: Output) -> Output:
-    """Average what was seen in an image and in its mirror image."""
-    mask = (straight.extra("mask") + mirrored.extra("mask").flip(-1)) / 2
-    image = (straight.image + mirrored.image.flip(-1)) / 2
-    return Output(image, {"mask": mask, "mask_logits": torch.logit(mask, _LEAST_MASK)})
+        return Look(degraded, logits, through, behind, torch.sigmoid(covered), levels=len(skips) + 1)
 
 
 def _check(widths: Sequence[int], blocks: Sequence[int], block: str) -> None:

@@ -10,7 +10,8 @@ import pytest
 import torch
 from kornia.color import linear_rgb_to_rgb, rgb_to_linear_rgb
 from PIL import Image
-from restorekit_derain.generator import Derain, ResidualBlock, filled, unveiled
+from restorekit_derain.generator import Derain, ResidualBlock
+from restorekit_derain.head import adapted, filled, unveiled
 from restorekit_derain.layers import cut_out, hazed, laid_over, measured, pasted
 from restorekit_derain.losses import ChangeMask
 from restorekit_derain.sources import cut_window
@@ -68,7 +69,7 @@ def test_what_is_hidden_is_replaced_and_what_shines_through_is_corrected(hidden)
 
 
 def test_in_evaluation_the_mirror_image_is_looked_at_too():
-    network, image = Derain(), torch.rand(1, 3, 32, 48)
+    network, image = Derain(adaptive=False), torch.rand(1, 3, 32, 48)
     torch.nn.init.normal_(network.tail.weight, std=0.1)
     once, there = network(image), network(image.flip(-1))
     seen = network.eval()(image)
@@ -78,6 +79,32 @@ def test_in_evaluation_the_mirror_image_is_looked_at_too():
     torch.testing.assert_close(torch.sigmoid(seen.extra("mask_logits")), seen.extra("mask"))
     network.mirrored = False
     assert torch.equal(network(image).image, once.image)
+
+
+def test_where_little_is_covered_doubtful_places_are_no_drops_and_sure_ones_stay():
+    logits = torch.tensor([-2.0, 0.0, 1.0, 4.0]).view(1, 1, 1, 4)
+    usual, dry, wet = (adapted(logits, torch.full((1, 1, 1, 1), share)) for share in (0.2, 0.02, 0.5))
+    torch.testing.assert_close(usual, logits)
+    torch.testing.assert_close(wet, logits + 0.25)
+    assert (dry - logits)[..., :2].max() < 0
+    assert dry[..., 3] > logits[..., 3]
+
+
+def test_in_evaluation_the_mask_follows_the_share_of_the_picture_that_it_covers():
+    network = small(mirrored=False).eval()
+    torch.nn.init.zeros_(network.tail.weight)
+    image = torch.rand(2, 3, 16, 20)
+    for found, expected in ((-3.0, torch.less), (0.0, torch.greater)):
+        with torch.no_grad():
+            network.tail.bias[12:16] = found
+        logits = network(image).extra("mask_logits")
+        torch.testing.assert_close(logits, adapted(torch.full_like(logits, found), torch.sigmoid(torch.tensor(found))))
+        assert expected(logits, torch.tensor(found)).all()
+        network.adaptive = False
+        assert (network(image).extra("mask_logits") == found).all()
+        network.adaptive = True
+        assert (network.train()(image).extra("mask_logits") == found).all()
+        network.eval()
 
 
 def test_a_veil_is_taken_away_in_linear_light():
@@ -106,7 +133,7 @@ def test_a_wholly_masked_image_is_filled_with_its_mean():
 
 
 def test_the_reach_is_bounded_without_channel_attention():
-    network = small().eval()
+    network = small(adaptive=False).eval()
     torch.nn.init.normal_(network.tail.weight)
     image = torch.rand(1, 3, 64, 256)
     changed = image.clone()
