@@ -12,11 +12,13 @@ from torch import Tensor
 
 from restorekit.data.synthesis import check_preset, synthesize
 from restorekit.errors import RecipeError
+from restorekit_derain.focus import shallow
 from restorekit_derain.layers import Cutout, Layer, blurred, hazed, laid_over, pasted
 from restorekit_derain.sources import Draw, cut_window, cutouts_of, layers_of
 
 T = TypeVar("T")
 _SCENE, _RAIN, _PANE = range(3)  # one stream of random numbers for each of the things that are drawn
+_WET = 0.15  # of the share of clean photographs with a background out of focus, that of those with rain
 _HAZE = (0.0, 0.2)  # share of the scene that a wet pane takes away as a whole; 0.05 to 0.2 on real pairs
 _LIGHT = (0.1, 1.2)  # of the scene's mean colour, the light that it gives in return
 
@@ -34,7 +36,8 @@ class Weather:
     photographs), `drops` and `streaks` (synthetic), `both`, and `clean`. Without `pairs` the share of `pair` goes to
     `drops`, without all three kinds of folders that of `layer`, too. The share `haze` of all panes with drops takes
     contrast from the whole scene, too. In training the shares `tone` and `blur` of the photographs are first made
-    darker, flatter or greyer, and put out of focus: what is grey, pale or soft must not be taken for a drop.
+    darker, flatter or greyer, and put out of focus: what is grey, pale or soft must not be taken for a drop. The share
+    `shallow` of the clean ones, and few of the others, have a background far out of focus.
     `drops_preset` is the preset of the synthesizer ``raindrop`` that draws the synthetic drops. Samples are drawn from
     their keys alone.
 
@@ -58,6 +61,7 @@ class Weather:
         clean: float = 0.15,
         tone: float = 0.25,
         blur: float = 0.25,
+        shallow: float = 0.5,
         haze: float = 0.85,
         drops_preset: str = "lens",
     ) -> None:
@@ -77,11 +81,12 @@ class Weather:
         if shares.min() < 0 or not shares.sum():
             raise RecipeError(f"rain: shares {shares.tolist()}; none may be negative, and one must be above 0")
         self.shares = shares / shares.sum()
-        for name, share in (("tone", tone), ("blur", blur), ("haze", haze)):
+        for name, share in (("tone", tone), ("blur", blur), ("shallow", shallow), ("haze", haze)):
             if not 0 <= share <= 1:
                 raise RecipeError(f"rain: {name} is {share}; it is the share of the images, from 0 to 1")
         check_preset("raindrop", drops_preset)
-        self.tone, self.blur, self.haze, self.drops_preset = tone, blur, haze, drops_preset
+        self.tone, self.blur, self.shallow, self.haze = tone, blur, shallow, haze
+        self.drops_preset = drops_preset
         self.pairs = layers_of(pairs)
         self.layers = self.pairs + layers_of(pseudo_pairs)
         self.cut = cutouts_of(cutouts)
@@ -101,12 +106,16 @@ class Weather:
         return kind
 
     def _scene(self, photo: Tensor, key: int) -> Tensor:
-        if self.kind(key) == "pair":
+        kind = self.kind(key)
+        if kind == "pair":
             return self._real(photo, key)[1]
         draw = np.random.default_rng((_SCENE, key))
         if draw.random() < self.tone:
             photo = _toned(photo, draw)
-        return blurred(photo, draw.uniform(0.7, 4.0)) if draw.random() < self.blur else photo
+        if draw.random() < self.blur:
+            photo = blurred(photo, draw.uniform(0.7, 4.0))
+        soft = self.shallow * (1 if kind == "clean" else _WET)
+        return shallow(photo, draw) if draw.random() < soft else photo
 
     def _real(self, like: Tensor, key: int) -> tuple[Tensor, Tensor]:
         """Return the degraded and the clean side of a window of a real pair, as large as `like`."""
