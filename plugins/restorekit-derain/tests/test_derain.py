@@ -10,6 +10,7 @@ import pytest
 import torch
 from kornia.color import linear_rgb_to_rgb, rgb_to_linear_rgb
 from PIL import Image
+from restorekit_derain.focus import shallow
 from restorekit_derain.generator import Derain, ResidualBlock
 from restorekit_derain.head import adapted, filled, unveiled
 from restorekit_derain.layers import cut_out, hazed, laid_over, measured, pasted
@@ -215,7 +216,7 @@ KINDS = ("pair", "layer", "drops", "streaks", "both", "clean")
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_of_sample_is_what_it_says(pairs, kind):
     shares = dict.fromkeys(KINDS, 0.0) | {kind: 1.0}
-    weather = Weather(pairs=str(pairs), **shares, tone=0.0, blur=0.0)
+    weather = Weather(pairs=str(pairs), **shares, tone=0.0, blur=0.0, shallow=0.0)
     photos, keys = torch.stack([scene(seed, 48, 48) for seed in range(6)]), torch.arange(6)
     clean = weather.scenes(photos, keys)
     degraded, mask = weather(clean, keys)
@@ -264,7 +265,7 @@ def test_a_real_pair_is_its_own_even_where_only_its_drops_fit(pairs):
 
 
 def test_pseudo_pairs_lend_their_drops_and_are_never_a_target(pairs):
-    only = {"drops": 0, "streaks": 0, "both": 0, "clean": 0, "tone": 0, "blur": 0}
+    only = {"drops": 0, "streaks": 0, "both": 0, "clean": 0, "tone": 0, "blur": 0, "shallow": 0}
     photos, keys = torch.stack([scene(seed, 48, 48) for seed in range(6)]), torch.arange(6)
     pseudo = Weather(pseudo_pairs=str(pairs), pair=0, **only)
     assert torch.equal(pseudo.scenes(photos, keys), photos)
@@ -277,13 +278,39 @@ def test_pseudo_pairs_lend_their_drops_and_are_never_a_target(pairs):
 
 def test_tone_and_blur_change_the_scenes_of_training(pairs):
     photos, keys = scene(0, 48, 48)[None].repeat(12, 1, 1, 1), torch.arange(12)
-    plain, softer = (Weather(tone=0.0, blur=blur).scenes(photos, keys) for blur in (0.0, 1.0))
+    plain, softer = (Weather(tone=0.0, blur=blur, shallow=0.0).scenes(photos, keys) for blur in (0.0, 1.0))
     assert torch.equal(plain, photos)
     assert (softer.diff(dim=-1).abs().mean((1, 2, 3)) < photos.diff(dim=-1).abs().mean((1, 2, 3))).all()
-    toned = Weather(tone=1.0, blur=0.0).scenes(photos, keys)
+    toned = Weather(tone=1.0, blur=0.0, shallow=0.0).scenes(photos, keys)
     assert (toned != photos).flatten(1).any(1).all()
     assert toned.min() >= 0
     assert toned.max() <= 1
+
+
+def test_clean_photographs_and_few_others_have_a_background_out_of_focus():
+    photos, keys = scene(0, 48, 48)[None].repeat(60, 1, 1, 1), torch.arange(60)
+    only = {"pair": 0, "layer": 0, "drops": 0, "streaks": 0, "both": 0, "clean": 0, "tone": 0, "blur": 0}
+    changed = [
+        int((Weather(**{**only, kind: 1}, shallow=1.0).scenes(photos, keys) != photos).flatten(1).any(1).sum())
+        for kind in ("clean", "drops")
+    ]
+    assert changed[0] == 60
+    assert 1 <= changed[1] <= 25
+
+
+@pytest.mark.parametrize("side", [8, 48])
+def test_a_shallow_depth_of_field_softens_a_part_or_all_and_keeps_the_light(side):
+    photo, parts = torch.rand(3, side, side + 4), []
+    for seed in range(20):
+        soft = shallow(photo, np.random.default_rng(seed))
+        assert soft.shape == photo.shape
+        assert 0 <= float(soft.min()) <= float(soft.max()) <= 1
+        light = rgb_to_linear_rgb(torch.stack((photo, soft))).mean((1, 2, 3))
+        assert float(light[1] / light[0]) == pytest.approx(1, abs=0.1)
+        parts.append(float((soft - photo).abs().amax(0).lt(0.02).float().mean()))
+    assert min(parts) < 0.2
+    assert side < 48 or max(parts) > 0.3
+    assert torch.equal(shallow(photo, np.random.default_rng(1)), shallow(photo, np.random.default_rng(1)))
 
 
 def test_without_pairs_their_shares_go_to_synthetic_drops():
@@ -319,7 +346,9 @@ def test_a_drop_is_cut_out_and_stands_out_elsewhere_as_it_did():
 
 def test_cut_out_drops_are_half_of_the_layers_or_all(tmp_path, pairs):
     cutouts = photographs_with_masks(tmp_path / "cutouts")
-    alone = Weather(cutouts=str(cutouts), pair=0, drops=0, streaks=0, both=0, clean=0, tone=0, blur=0, haze=0)
+    alone = Weather(
+        cutouts=str(cutouts), pair=0, drops=0, streaks=0, both=0, clean=0, tone=0, blur=0, shallow=0, haze=0
+    )
     photos, keys = torch.full((24, 3, 48, 48), 0.5), torch.arange(24)
     degraded = alone(photos, keys)[0]
     assert (degraded >= photos - 1e-6).all()
@@ -349,7 +378,7 @@ def test_with_pairs_too_half_of_the_layers_are_cut_out(tmp_path, pairs, monkeypa
 
 
 def test_the_preset_of_the_synthetic_drops_can_be_chosen():
-    only = {"pair": 0, "layer": 0, "streaks": 0, "both": 0, "clean": 0, "haze": 0, "tone": 0, "blur": 0}
+    only = {"pair": 0, "layer": 0, "streaks": 0, "both": 0, "clean": 0, "haze": 0, "tone": 0, "blur": 0, "shallow": 0}
     photos, keys = scene(1, 96, 96)[None].repeat(6, 1, 1, 1), torch.arange(6)
     changed = {
         preset: ((Weather(**only, drops_preset=preset)(photos, keys)[0] - photos).abs().amax(1) > 0.02).float().mean()
