@@ -37,12 +37,11 @@ class Weather:
     `drops`, without all three kinds of folders that of `layer`, too. The share `haze` of all panes with drops takes
     contrast from the whole scene, too. In training the shares `tone` and `blur` of the photographs are first made
     darker, flatter or greyer, and put out of focus: what is grey, pale or soft must not be taken for a drop. The share
-    `shallow` of the clean ones, and few of the others, have a background far out of focus.
-    `drops_preset` is the preset of the synthesizer ``raindrop`` that draws the synthetic drops. Samples are drawn from
-    their keys alone.
+    `shallow` of the clean ones, and few of the others, have a background far out of focus. `drops_preset` is the preset
+    of the synthesizer ``raindrop`` that draws the synthetic drops. Samples are drawn from their keys alone.
 
-    Raises `RecipeError` for shares that are negative or all 0, or for `tone`, `blur` or `haze` outside of [0, 1],
-    `UnknownNameError` for an unknown preset, and `DataError` for folders that hold no pairs.
+    Raises `RecipeError` for shares that are negative or all 0, or for `tone`, `blur`, `shallow` or `haze` outside of
+    [0, 1], `UnknownNameError` for an unknown preset, and `DataError` for folders that hold no pairs.
     """
 
     presets: tuple[str, ...] = ()
