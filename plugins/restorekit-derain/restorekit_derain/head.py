@@ -74,7 +74,8 @@ class Look:
     def flipped(self) -> Look:
         """Return the same of the mirror image."""
         planes = (self.degraded, self.logits, self.through, self.behind, self.covered)
-        return Look(*(plane.flip(-1) for plane in planes), self.levels)
+        degraded, logits, through, behind, covered = (plane.flip(-1) for plane in planes)
+        return Look(degraded, logits, through, behind, covered, self.levels)
 
     def result(self, logits: Tensor) -> Output:
         """Return the restored image when the mask has these logits."""
