@@ -54,12 +54,19 @@ def test_a_run_is_packed_and_its_card_tells_how_it_was_made(tool, tmp_path):
     stand_ins.run_of("remaen")(run)
     stand_ins.photographs(photos / "bsds")
     (run / "command.txt").write_text("restorekit train remaen --data photographs/bsds\n")
+    facts = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(facts | {"init": "1" * 64}))
+    folder = tmp_path / "restorekit_remaen" / "weights"
+    folder.mkdir()
+    before = {"remaen": {"file": "remaen.safetensors", "sha256": "1" * 64, "seen": [f"{2:016x}"]}}
+    (folder / "manifest.json").write_text(json.dumps(before))
     (tmp_path / "summary.json").write_text(json.dumps(SUMMARY))
     arguments = [str(run), "--photos", str(photos), "--summary", str(tmp_path / "summary.json")]
     done = CliRunner().invoke(tool.main, arguments, catch_exceptions=False)
     assert done.exit_code == 0
-    [shipped] = read_manifest(tmp_path / "restorekit_remaen" / "weights").values()
+    [shipped] = read_manifest(folder).values()
     verify(shipped)
+    assert shipped.seen == (2,)  # what the weights that it began with had seen
     assert (shipped.model, shipped.gain, shipped.license) == ("remaen", 2.5, "CC-BY-NC-4.0")
     assert read_facts(shipped.path)["restorekit.license"] == "CC-BY-NC-4.0"
     card = shipped.path.with_suffix(".md").read_text()
